@@ -1,0 +1,1 @@
+"""Images in, findings out: reading, quality, severity and structures of one radiograph."""

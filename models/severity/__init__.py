@@ -1,0 +1,1 @@
+"""Severity of lung disease on one frontal radiograph."""

@@ -1,0 +1,1 @@
+"""Twenty anatomical structures labelled on one frontal radiograph."""

@@ -1,0 +1,1 @@
+"""Two radiographs of one patient brought onto one grid, disease kept."""

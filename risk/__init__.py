@@ -1,0 +1,1 @@
+"""Who is likely to need a ventilator or intensive care next, and why."""

@@ -1,0 +1,1 @@
+"""DICOM in, results out: the service around the models."""
