@@ -1,0 +1,271 @@
+"""The records that the service keeps and hands around: one shape for store, API, FHIR and pages.
+
+Times are timezone-aware UTC. Identifiers of the DICOM standard keep their own form (`study_uid`);
+identifiers that Carina makes are UUID4 strings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Literal
+
+
+class Role(StrEnum):
+    """What a user may do; `admin` may do everything."""
+
+    CLINICIAN = "clinician"
+    RADIOLOGIST = "radiologist"
+    RESEARCHER = "researcher"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One patient as the hospital knows them.
+
+    `ward` and `admitted_at` are set by the observation API; the worklist ranks patients with
+    `admitted_at` set and `discharged_at` empty. `ventilated_since` ends the prediction.
+    """
+
+    patient_id: str
+    name: str = ""
+    birth_date: date | None = None
+    sex: str = ""  # DICOM PatientSex: M, F, O or empty
+    ward: str = ""
+    bed: str = ""
+    admitted_at: datetime | None = None
+    discharged_at: datetime | None = None
+    ventilated_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One DICOM study."""
+
+    study_uid: str
+    patient_id: str
+    acquired_at: datetime | None
+    received_at: datetime
+    accession_number: str = ""
+    description: str = ""
+    referring_ae: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One stored DICOM object. `object_key` is made by Carina, never from a UID."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_uid: str
+    study_uid: str
+    transfer_syntax_uid: str
+    object_key: str
+    sha256: str
+    size_bytes: int
+    received_at: datetime
+    source: str  # "c-store:AETITLE", "stow:user", "import", "carina" for our own SR and SEG
+    modality: str = ""
+    state: Literal["stored", "conflict", "undecodable"] = "stored"
+
+
+@dataclass(frozen=True, slots=True)
+class SeverityFinding:
+    """Severity of one film. extent 0-8 and brixia 0-18: higher is worse; 90 % interval."""
+
+    pxs: float
+    extent: float
+    extent_low: float
+    extent_high: float
+    brixia: float
+    zones: tuple[float, ...]  # 0-3 each; right upper, middle, lower, left upper, middle, lower
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class StructuresFinding:
+    """Which of the 20 structures are visible, their areas, and the derived measures."""
+
+    names: tuple[str, ...]
+    visible: tuple[bool, ...]
+    area_mm2: tuple[float | None, ...]
+    cardiothoracic_ratio: float | None
+    right_lung_area_mm2: float | None
+    left_lung_area_mm2: float | None
+    carina_angle_deg: float | None
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFinding:
+    """Change of this film against a prior of the same patient. Positive is worse.
+
+    `aligned` tells whether the pictures may be shown over each other; when the alignment was
+    refused, `alignment_reason` says why and only the scores are compared.
+    """
+
+    prior_study_uid: str
+    prior_sop_instance_uid: str
+    prior_acquired_at: datetime | None
+    extent_change: float
+    low: float
+    high: float
+    probability_real: float
+    aligned: bool
+    alignment_reason: str
+    dice_before: float | None
+    dice_after: float | None
+    folding_fraction: float | None
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """What the models say of one study; amended by a later result, never overwritten.
+
+    `artifacts` maps names ("heat", "structures", "aligned_prior", "difference", "film", ...) to
+    object keys of the object store. `reason` is a refusal code when `status` is "refused".
+    """
+
+    result_id: str
+    study_uid: str
+    patient_id: str
+    sop_instance_uid: str | None
+    status: Literal["ok", "refused", "failed"]
+    reason: str
+    message: str
+    created_at: datetime
+    acquired_at: datetime | None
+    severity: SeverityFinding | None = None
+    structures: StructuresFinding | None = None
+    change: ChangeFinding | None = None
+    artifacts: dict[str, str] = field(default_factory=dict)
+    supersedes: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One vital sign, laboratory value or oxygen setting. `variable` as in risk/features.py."""
+
+    observation_id: str
+    patient_id: str
+    variable: str
+    value: float
+    unit: str
+    observed_at: datetime
+    received_at: datetime
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class RiskInput:
+    """One contribution to a risk: what the value was, when, from where, and what it did."""
+
+    variable: str
+    label: str
+    value: float | str | None
+    unit: str
+    log_odds: float
+    observed_at: datetime | None
+    stale: bool
+    source: str  # what the term was fitted on; says so when it was fitted apart
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A published score shown beside the model."""
+
+    name: str
+    value: float | None
+    band: str
+    citation: str
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RiskRecord:
+    """Ventilation risk of one patient at one moment; the log-odds add up exactly.
+
+    `at` is the moment the risk speaks of, `computed_at` when it was computed. `stale` names the
+    inputs that are too old: the pages grey the number then.
+    """
+
+    risk_id: str
+    patient_id: str
+    at: datetime
+    computed_at: datetime
+    status: Literal["ok", "refused"]
+    reason: str
+    probability: float | None
+    low: float | None
+    high: float | None
+    baseline_log_odds: float | None
+    inputs: tuple[RiskInput, ...]
+    stale: tuple[str, ...]
+    missing: tuple[str, ...]
+    companions: tuple[Companion, ...]
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorklistRow:
+    """One admitted patient on the worklist."""
+
+    patient: Patient
+    risk: RiskRecord | None
+    risk_course: tuple[tuple[datetime, float], ...]  # last 48 h
+    risk_change: float | None  # against the record about one hour earlier
+    result: StudyResult | None  # current result of the newest study
+    vitals: dict[str, Observation]  # newest of each variable
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who can log in."""
+
+    username: str
+    role: Role
+    password_hash: str
+    created_at: datetime
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """Who did what to which patient's data, when, from where. Written with the act itself."""
+
+    at: datetime
+    actor: str  # user name, AE title or "system"
+    action: str  # "receive", "read", "score", "login", "login-failed", "export", ...
+    outcome: Literal["success", "failure"]
+    patient_id: str | None = None
+    study_uid: str | None = None
+    address: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewsEvent:
+    """Something that a page may want to show at once; numbered without gaps in delivery order."""
+
+    number: int
+    kind: Literal["result", "risk", "patient", "study"]
+    patient_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A result object on its way to a destination (a PACS)."""
+
+    delivery_id: str
+    result_id: str
+    destination: str
+    sop_instance_uid: str
+    state: Literal["waiting", "delivered", "failed"]
+    attempts: int
+    updated_at: datetime
+    message: str = ""

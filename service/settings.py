@@ -1,0 +1,57 @@
+"""Everything that can be set, read once from the environment in `service/app.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """`CARINA_...` variables; the defaults are the embedded set-up.
+
+    Documented in docs/settings.md; a test insists that each field appears there.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CARINA_", frozen=True, extra="forbid")
+
+    data_dir: Path = Field(Path("carina-data"), description="index, objects and secrets live here")
+    database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite under data_dir")
+    object_store_url: str = Field("", description="s3://bucket/prefix; empty: files under data_dir")
+    object_store_endpoint: str = Field("", description="S3-compatible endpoint URL")
+
+    http_host: str = Field("127.0.0.1", description="address of the pages and the API")
+    http_port: int = Field(8080, ge=0, le=65535, description="port of the pages and the API")
+    dicom_host: str = Field("0.0.0.0", description="address of the DICOM port")  # noqa: S104
+    dicom_port: int = Field(11112, ge=0, le=65535, description="port of the DICOM listener")
+    ae_title: str = Field("CARINA", min_length=1, max_length=16, description="called AE title")
+    allowed_ae_titles: tuple[str, ...] = Field((), description="calling AE titles; empty: any")
+    listener_processes: int = Field(1, ge=1, le=16, description="listener processes on one port")
+    max_associations: int = Field(64, ge=1, le=1000, description="associations per listener")
+    max_object_mb: int = Field(512, ge=1, le=4096, description="largest object taken in, MB")
+    min_free_disk_mb: int = Field(512, ge=0, description="below this, C-STORE answers 0xA700")
+
+    destinations: tuple[str, ...] = Field(
+        (), description="result destinations, AETITLE@host:port; SR and SEG are sent there"
+    )
+    workers: int = Field(1, ge=0, le=16, description="studies worked on at once inside serve")
+    risk_interval_minutes: int = Field(60, ge=1, le=1440, description="risk is computed this often")
+
+    session_hours: int = Field(12, ge=1, le=168, description="a login lasts this long")
+    session_secret: SecretStr | None = Field(
+        None, description="signs sessions; empty: made once and kept under data_dir, mode 0600"
+    )
+    secure_cookies: bool = Field(False, description="set behind HTTPS: cookies with Secure")
+    max_request_mb: int = Field(256, ge=1, le=4096, description="largest HTTP request body, MB")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @property
+    def index_url(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'carina.sqlite'}"
+
+    @property
+    def jobs_url(self) -> str:
+        """The database that DBOS keeps its workflows in."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'jobs.sqlite'}"
