@@ -54,6 +54,33 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyFilter:
+    """What a query asks of studies (QIDO-RS, PS3.18 10.6); empty fields match everything.
+
+    `patient_name` takes the DICOM wildcards `*` and `?` and ignores case; the dates are inclusive.
+    """
+
+    patient_id: str = ""
+    patient_name: str = ""
+    study_uid: str = ""
+    accession_number: str = ""
+    modality: str = ""
+    date_from: date | None = None
+    date_to: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """A study with its patient and what it holds."""
+
+    study: Study
+    patient: Patient
+    modalities: tuple[str, ...]
+    series_count: int
+    instance_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """One stored DICOM object. `object_key` is made by Carina, never from a UID."""
 
@@ -208,6 +235,21 @@ class RiskRecord:
     missing: tuple[str, ...]
     companions: tuple[Companion, ...]
     model: str
+
+
+RISK_BANDS: tuple[tuple[str, float], ...] = (("high", 0.10), ("medium", 0.03), ("low", 0.0))
+"""Band and the least probability in it. Shown as colour with the word; "unknown" without a number.
+
+A way of sorting the ward, not a threshold for treatment: the cut-offs are about three and ten times
+the rate at which ventilation starts within 12 hours in the training data.
+"""
+
+
+def risk_band(probability: float | None) -> str:
+    """The band of a probability of ventilation within 12 hours; "unknown" for None."""
+    if probability is None:
+        return "unknown"
+    return next(name for name, least in RISK_BANDS if probability >= least)
 
 
 @dataclass(frozen=True, slots=True)
