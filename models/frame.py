@@ -62,7 +62,8 @@ def clip_percentiles(
     bottom, top = np.percentile(pixels[::step, ::step], (low, high))
     if top - bottom < 1e-6:
         return np.zeros_like(pixels)
-    return np.clip((pixels - np.float32(bottom)) / np.float32(top - bottom), 0.0, 1.0)
+    stretched = (pixels - np.float32(bottom)) / np.float32(top - bottom)
+    return np.clip(stretched, np.float32(0), np.float32(1))
 
 
 def to_frame(pixels: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:

@@ -1,0 +1,77 @@
+"""What the registration network sees of one film: its texture and the maps of guiding structures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from models import frame
+from models.radiograph import Radiograph
+from models.structures.anatomy import STRUCTURES
+from models.structures.predict import Structures
+
+SIZE = 192  # 0.5 % of the film's width per pixel: finer than two readers place a landmark
+AFFINE_SIZE = 64
+GUIDES: tuple[str, ...] = (
+    "right_lung",
+    "left_lung",
+    "heart",
+    "mediastinum",
+    "trachea",
+    "right_clavicle",
+    "left_clavicle",
+    "right_ribs",
+    "left_ribs",
+    "thoracic_spine",
+    "right_hemidiaphragm",
+    "left_hemidiaphragm",
+)
+AFFINE_GUIDES = 8  # the first of GUIDES, less heart, whose size changes with breath and disease
+_AFFINE = tuple(i for i, name in enumerate(GUIDES[:AFFINE_GUIDES]) if name != "heart")
+_ROWS = tuple(STRUCTURES.index(name) for name in GUIDES)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One film of a pair on the registration frame.
+
+    Parameters
+    ----------
+    film : (SIZE, SIZE) float32 in [0, 1], local contrast; 0.5 is the local mean.
+    guides : (len(GUIDES), SIZE, SIZE) float32 probabilities.
+    frame : where the film lies in the frame.
+    """
+
+    film: NDArray[np.float32]
+    guides: NDArray[np.float32]
+    frame: frame.Frame
+
+    def channels(self) -> NDArray[np.float32]:
+        """(1 + len(GUIDES), SIZE, SIZE): the network's input for this side."""
+        return np.concatenate([self.film[None], self.guides])
+
+    def affine_maps(self) -> NDArray[np.float32]:
+        """(K, AFFINE_SIZE, AFFINE_SIZE): guides whose place opacities do not change."""
+        shape = (AFFINE_SIZE, AFFINE_SIZE)
+        return np.stack([frame.resize(self.guides[i], shape) for i in _AFFINE])
+
+
+def local_contrast(film: NDArray[np.float32], sigma: float = SIZE / 16) -> NDArray[np.float32]:
+    """Exposure taken out: deviation from the local mean over the local spread, 0.5 in the middle.
+
+    Opacities fade by it as well, edges of ribs and organs stay.
+    """
+    mean = gaussian_filter(film, sigma)
+    spread = np.sqrt(np.maximum(gaussian_filter(np.square(film - mean), sigma), 0)) + 0.03
+    return np.clip(0.5 + (film - mean) / (6 * spread), 0, 1).astype(np.float32)
+
+
+def side(radiograph: Radiograph, structures: Structures) -> Side:
+    """Bring a film and its structures onto the registration frame."""
+    place = frame.fit(radiograph.pixels.shape, SIZE)
+    film = frame.to_frame(frame.clip_percentiles(radiograph.pixels), place)
+    guides = [frame.resize(structures.probabilities[row], (SIZE, SIZE)) for row in _ROWS]
+    return Side(local_contrast(film), np.stack(guides), place)

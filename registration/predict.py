@@ -1,0 +1,151 @@
+"""Align a prior film to the current one: anatomy moves, disease stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import frame
+from models.radiograph import Radiograph
+from models.runtime import load
+from models.structures.anatomy import STRUCTURES
+from models.structures.predict import Structures, label
+from registration import affine, quality
+from registration.difference import difference
+from registration.mapping import Mapping
+from registration.pair import AFFINE_SIZE, SIZE, Side, side
+from registration.warp import identity_grid, integrate, sample, warp
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+VelocityNet = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+"""(C, s, s) moving on the fixed frame and (C, s, s) fixed -> (2, s, s) velocity, frame pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """A prior film on the current film's grid, and how well it lies there.
+
+    Parameters
+    ----------
+    status, reason : "ok" and "", or "refused" and why nothing drawn from it may be shown.
+    field_px : (2, H, W) on the current film: displacement to the prior film in pixels, row then
+        column; warped_prior[r, c] = prior[r + field_px[0, r, c], c + field_px[1, r, c]].
+    inverse_px : (2, Hp, Wp) on the prior film: displacement to the current film.
+    warped_prior : (H, W) in [0, 1], zero where the prior film does not reach.
+    dice_before, dice_after : overlap of each structure visible on both films, letterboxed only
+        and aligned.
+    folding_fraction : share of the field that folds; 0 is a true deformation.
+    difference : (H, W) in [-1, 1], current less exposure-matched prior inside the lungs.
+    """
+
+    status: str
+    reason: str
+    field_px: NDArray[np.float32]
+    inverse_px: NDArray[np.float32]
+    warped_prior: NDArray[np.float32]
+    dice_before: dict[str, float]
+    dice_after: dict[str, float]
+    folding_fraction: float
+    seconds_label: float
+    seconds_align: float
+    prior_structures: Structures
+    current_structures: Structures
+    difference: NDArray[np.float32]
+    model: str
+
+
+def velocity_net() -> tuple[VelocityNet, str]:
+    """The shipped network and its label."""
+    model = load(WEIGHTS)
+
+    def run(moving: NDArray[np.float32], fixed: NDArray[np.float32]) -> NDArray[np.float32]:
+        return model.run({"moving": moving[None], "fixed": fixed[None]})["velocity"][0]
+
+    return run, model.card.label
+
+
+def affine_between(prior: Side, current: Side) -> affine.Affine:
+    """(2, 3) current frame -> prior frame, from structures alone."""
+    coarse = affine.estimate(prior.affine_maps(), current.affine_maps())
+    return affine.rescale(coarse, SIZE / AFFINE_SIZE)
+
+
+def map_between(prior: Side, current: Side, net: VelocityNet) -> Mapping:
+    """Affine from structures, then the network's diffeomorphism."""
+    matrix = affine_between(prior, current)
+    points = affine.apply(matrix, identity_grid((SIZE, SIZE)))
+    moving = np.stack([sample(channel, points) for channel in prior.channels()])
+    velocity = net(moving, current.channels())
+    return Mapping(prior.frame, current.frame, matrix, integrate(velocity), integrate(-velocity))
+
+
+def overlaps(
+    prior: Structures, current: Structures, field: NDArray[np.float32] | None
+) -> dict[str, float]:
+    """Dice of each structure visible on both films, on the registration frame."""
+    shape = (SIZE, SIZE)
+    found = {}
+    for row, name in enumerate(STRUCTURES):
+        if prior.visible[row] and current.visible[row]:
+            moving = frame.resize(prior.probabilities[row], shape)
+            moving = moving if field is None else warp(moving, field)
+            fixed = frame.resize(current.probabilities[row], shape)
+            found[name] = quality.dice(moving > 0.5, fixed > 0.5)
+    return found
+
+
+def align(
+    prior: Radiograph,
+    current: Radiograph,
+    prior_structures: Structures | None = None,
+    current_structures: Structures | None = None,
+) -> Alignment:
+    """Bring `prior` onto `current`; any sizes, any spacings.
+
+    Structures that were labelled before may be handed in. The result is "refused" when the
+    gate of `registration/quality.py` does not trust it; its arrays are there all the same.
+
+    Raises
+    ------
+    Refusal : one of the films cannot be labelled.
+
+    References
+    ----------
+    Balakrishnan et al., VoxelMorph, IEEE TMI 38(8), 1788-1800, 2019; Dalca et al., Medical
+    Image Analysis 57, 226-236, 2019 (diffeomorphic variant).
+    """
+    start = perf_counter()
+    prior_structures = prior_structures or label(prior)
+    current_structures = current_structures or label(current)
+    labelled = perf_counter()
+    net, name = velocity_net()
+    mapping = map_between(side(prior, prior_structures), side(current, current_structures), net)
+    before = overlaps(prior_structures, current_structures, None)
+    after = overlaps(prior_structures, current_structures, mapping.on_frame())
+    reason = quality.refusal(mapping, before, after)
+    field = mapping.field_px()
+    warped = warp(prior.pixels, field)
+    lungs = current_structures.probabilities[:2].max(axis=0)
+    on_film = frame.from_frame(lungs, current_structures.frame) > 0.5
+    return Alignment(
+        status="refused" if reason else "ok",
+        reason=reason,
+        field_px=field,
+        inverse_px=mapping.inverse_px(),
+        warped_prior=warped,
+        dice_before=before,
+        dice_after=after,
+        folding_fraction=mapping.folding_fraction(),
+        seconds_label=labelled - start,
+        seconds_align=perf_counter() - labelled,
+        prior_structures=prior_structures,
+        current_structures=current_structures,
+        difference=difference(current.pixels, warped, on_film),
+        model=name,
+    )
