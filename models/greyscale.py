@@ -127,7 +127,7 @@ def _intensity(values: _Table, ds: Dataset, inverse: bool) -> _Table:
     if text(ds, "PixelIntensityRelationship") != "LIN":
         return values
     beam = values - values.min() if inverse else values.max() - values
-    logarithm = np.log(beam + 1.0)
+    logarithm: _Table = np.log(beam + 1.0)
     return logarithm if inverse else -logarithm
 
 

@@ -11,7 +11,6 @@ import zlib
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
-    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -38,17 +37,24 @@ def parse(data: bytes) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values of the patient
-            return dcmread(io.BytesIO(data), force=True)
+            ds = dcmread(io.BytesIO(data), force=True)
     except (EOFError, struct.error, zlib.error) as error:
         raise Refusal(
             "truncated", "expected a whole DICOM file, found its end missing; send it again"
         ) from error
-    except (Exception, RecursionError, MemoryError) as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+            raise
         # The edge to a parser and hostile bytes: whatever it raises, there is no data set.
         raise Refusal(
             "undecodable",
             f"expected a DICOM file, found {type(error).__name__} while reading it",
         ) from error
+    if not len(ds):  # pydicom gives nothing back where an element runs past the end
+        raise Refusal(
+            "truncated", "expected a whole DICOM file, found its end missing; send it again"
+        )
+    return ds
 
 
 def with_transfer_syntax(ds: Dataset) -> Dataset:
@@ -79,9 +85,9 @@ def _check_inflated_size(data: bytes) -> None:
         raise Refusal("undecodable", f"expected at most {MAX_FILE_BYTES >> 20} MiB after inflating")
 
 
-def _meta_of(data: bytes) -> tuple[UID, int]:
+def _meta_of(data: bytes) -> tuple[str, int]:
     """Transfer syntax, and where the file meta group (explicit, little endian) ends."""
-    position, syntax = (132 if data[128:132] == b"DICM" else 0), UID("")
+    position, syntax = (132 if data[128:132] == b"DICM" else 0), ""
     while data[position : position + 2] == b"\x02\x00" and position + 12 <= len(data):
         element, vr = data[position + 2 : position + 4], data[position + 4 : position + 6]
         if vr in _LONG_LENGTH:
@@ -90,6 +96,6 @@ def _meta_of(data: bytes) -> tuple[UID, int]:
             length, head = struct.unpack_from("<H", data, position + 6)[0], 8
         value = data[position + head : position + head + length]
         if element == b"\x10\x00":
-            syntax = UID(value.decode("ascii", "replace").strip(" \0"))
+            syntax = value.decode("ascii", "replace").strip(" \0")
         position += head + length
     return syntax, position

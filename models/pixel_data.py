@@ -18,6 +18,7 @@ from models.tags import text, whole
 
 MAX_PIXELS = 64_000_000  # four times the largest detector; its float32 takes 256 MB
 SHORTEST_SIDE = 256
+_ITEM = b"\xfe\xff\x00\xe0"
 _COLOUR = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 _GREY = {"MONOCHROME1", "MONOCHROME2"}
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -132,6 +133,10 @@ def _native_length(ds: Dataset) -> int:
 
 def _check_frame(ds: Dataset, syntax: UID) -> None:
     """A code stream must be as large as the data set says, and end where it should."""
+    if not _is_whole(ds.PixelData):
+        raise Refusal(
+            "truncated", "expected the compressed film's last bytes, found none; send it again"
+        )
     frame = get_frame(ds.PixelData, 0, number_of_frames=1)
     if syntax == RLELossless or not codestream.has_markers(syntax):
         return
@@ -147,6 +152,15 @@ def _check_frame(ds: Dataset, syntax: UID) -> None:
             f"expected {declared[0]} x {declared[1]} pixels, "
             f"found {f'{found[0]} x {found[1]}' if found else 'no header'} in the code stream",
         )
+
+
+def _is_whole(encapsulated: bytes) -> bool:
+    """Whether the last fragment is as long as its item says (PS3.5 A.4)."""
+    position = 0
+    while encapsulated[position : position + 4] == _ITEM:
+        length = int.from_bytes(encapsulated[position + 4 : position + 8], "little")
+        position += 8 + length
+    return position <= len(encapsulated)
 
 
 def _clear_unused_bits(

@@ -122,8 +122,11 @@ def read(dataset: Dataset) -> Radiograph:
             return _read(with_transfer_syntax(dataset))
     except Refusal:
         raise
-    except (Exception, RecursionError, MemoryError) as error:
-        # The edge to five decoders and hostile bytes: whatever they raise, there is no film.
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+            raise
+        # The edge to five decoders and hostile bytes: whatever they raise, there is no film
+        # (Rust panics are no Exception).
         raise Refusal(
             "undecodable",
             f"expected pixel data that can be decoded, found {type(error).__name__} in the "
