@@ -63,7 +63,7 @@ def clip_percentiles(
     if top - bottom < 1e-6:
         return np.zeros_like(pixels)
     stretched = (pixels - np.float32(bottom)) / np.float32(top - bottom)
-    return np.clip(stretched, np.float32(0), np.float32(1))
+    return np.asarray(np.clip(stretched, 0, 1), np.float32)
 
 
 def to_frame(pixels: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What the registration network sees of one film: its texture and the maps of guiding structures."""
+"""What the registration network sees of one film: texture and maps of guiding structures."""
 
 from __future__ import annotations
 
@@ -29,8 +29,15 @@ GUIDES: tuple[str, ...] = (
     "right_hemidiaphragm",
     "left_hemidiaphragm",
 )
-AFFINE_GUIDES = 8  # the first of GUIDES, less heart, whose size changes with breath and disease
-_AFFINE = tuple(i for i, name in enumerate(GUIDES[:AFFINE_GUIDES]) if name != "heart")
+AFFINE_GUIDES: tuple[str, ...] = (  # no heart: its size changes with breath and disease
+    "right_lung",
+    "left_lung",
+    "mediastinum",
+    "trachea",
+    "right_clavicle",
+    "left_clavicle",
+)
+_AFFINE = tuple(GUIDES.index(name) for name in AFFINE_GUIDES)
 _ROWS = tuple(STRUCTURES.index(name) for name in GUIDES)
 
 

@@ -62,10 +62,16 @@ class Alignment:
 
 def velocity_net() -> tuple[VelocityNet, str]:
     """The shipped network and its label."""
-    model = load(WEIGHTS)
+    return net_of(WEIGHTS)
+
+
+def net_of(folder: Path) -> tuple[VelocityNet, str]:
+    """The network in `folder` and its label."""
+    model = load(folder)
 
     def run(moving: NDArray[np.float32], fixed: NDArray[np.float32]) -> NDArray[np.float32]:
-        return model.run({"moving": moving[None], "fixed": fixed[None]})["velocity"][0]
+        found = model.run({"moving": moving[None], "fixed": fixed[None]})
+        return np.asarray(found["velocity"][0])
 
     return run, model.card.label
 

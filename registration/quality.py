@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping as Table
 
 import numpy as np
+from numpy.typing import NDArray
 
 from registration.mapping import Mapping
 
@@ -16,7 +17,7 @@ LARGEST_SCALE = 1.6  # two frontal films of one adult; beyond it one is not what
 LARGEST_ROTATION_DEG = 30.0
 
 
-def dice(first: np.ndarray, second: np.ndarray) -> float:  # type: ignore[type-arg]  # bool masks
+def dice(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     """Overlap of two masks of any one shape, 0-1; two empty masks agree fully."""
     total = int(first.sum()) + int(second.sum())
     return 1.0 if total == 0 else 2.0 * float(np.logical_and(first, second).sum()) / total
