@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, RLELossless
+from pydicom.uid import UID, JPEGLSTransferSyntaxes, RLELossless
 
 from models import codestream
 from models.refusal import Refusal
@@ -54,7 +54,7 @@ def decode(ds: Dataset) -> Stored:
     """
     _check_declared(ds)
     _check_present(ds)
-    pixels = np.asarray(pixel_array(ds, correct_unused_bits=False))
+    pixels = _decoded(ds)
     bits = whole(ds, "BitsStored")
     if text(ds, "PhotometricInterpretation") == "PALETTE COLOR":
         coloured = apply_color_lut(pixels, ds)
@@ -152,6 +152,33 @@ def _check_frame(ds: Dataset, syntax: UID) -> None:
             f"expected {declared[0]} x {declared[1]} pixels, "
             f"found {f'{found[0]} x {found[1]}' if found else 'no header'} in the code stream",
         )
+
+
+def _decoded(ds: Dataset) -> NDArray[np.generic]:
+    """Decoded pixels as the first decoder that manages gives them; its error when none does."""
+    syntax = ds.file_meta.TransferSyntaxUID
+    error: Exception | None = None
+    for plugin in _decoders(syntax):
+        try:
+            return np.asarray(pixel_array(ds, decoding_plugin=plugin, correct_unused_bits=False))
+        except Exception as failed:  # noqa: BLE001 - raised below when no decoder is left
+            error = failed
+    raise error if error else ValueError(f"no decoder for {syntax.name}")
+
+
+def _decoders(syntax: UID) -> tuple[str, ...]:
+    """Decoders by transfer syntax, the sturdiest first.
+
+    GDCM is not among them: a corrupt code stream makes it abort the whole process, and the
+    others decode all that it does. For RLE, pydicom's own decoder keeps to the bounds.
+    """
+    if not syntax.is_encapsulated:
+        return ("",)
+    if syntax == RLELossless:
+        return ("pydicom",)
+    if syntax in JPEGLSTransferSyntaxes:
+        return ("pyjpegls", "pylibjpeg")
+    return ("pylibjpeg", "pillow")
 
 
 def _is_whole(encapsulated: bytes) -> bool:

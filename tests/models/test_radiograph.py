@@ -14,14 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     ComputedRadiographyImageStorage,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     DigitalXRayImageStorageForProcessing,
     ExplicitVRBigEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
@@ -129,6 +133,18 @@ def test_a_film_in_a_jpeg_process_reads_like_the_uncompressed_one(
     found = read_file(tmp_path / "packed.dcm")
     np.testing.assert_allclose(found.pixels, read(ds).pixels, atol=tolerance)
     assert found.view == "PA"
+
+
+@pytest.mark.parametrize(
+    "syntax", [HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K], ids=lambda uid: uid.name
+)
+def test_a_high_throughput_jpeg_2000_film_is_read(film, to_bytes, syntax):
+    # ramp.jph: 256 x 256, 8 bits, the value is the row; written with OpenJPH
+    ramp = np.tile(np.arange(256)[:, None], (1, 256))
+    ds = film(ramp, 8)
+    ds.PixelData = encapsulate([(Path(__file__).parent / "ramp.jph").read_bytes()])
+    ds.file_meta.TransferSyntaxUID = syntax
+    np.testing.assert_allclose(read_bytes(to_bytes(ds)).pixels, ramp / 255, atol=1e-6)
 
 
 # --- one picture, many spellings -----------------------------------------------------------------
