@@ -39,7 +39,7 @@ def random_exposure(rng: np.random.Generator, size: int) -> Exposure:
     return Exposure(
         scatter=rng.uniform(0.0, 0.35),
         gamma=float(np.exp(rng.normal(0.0, 0.25))),
-        noise=rng.uniform(0.003, 0.03),
+        noise=rng.uniform(0.003, 0.02),
         sharpness=rng.uniform(0.0, 1.2),
         blur_px=rng.uniform(0.2, 1.0) * size / 512,
     )
@@ -152,3 +152,8 @@ def collimate(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[
     open_beam = np.zeros_like(pixels)
     open_beam[top : height - bottom, left : width - right] = 1.0
     return pixels * open_beam
+
+
+def soften(image: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+    """Gaussian blur."""
+    return ndimage.gaussian_filter(image, sigma_px)

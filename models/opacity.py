@@ -116,7 +116,7 @@ def _fill(
     level = np.quantile(field[inside], 1.0 - FULL_LUNG * score / 4.0)
     depth = (field - level) / max(float(field[inside].std()), 1e-6)
     covered[box] = inside & (depth >= 0.0)
-    ramp = np.clip(depth / 0.5 + 0.35, 0.0, 1.0) * (0.55 + 0.45 * consolidation)
+    ramp = np.clip(depth / 1.1 + 0.3, 0.0, 1.0) * (0.55 + 0.45 * consolidation)
     density[box] += (np.where(inside, ramp, 0.0) * np.clip(edge / 3.0, 0.0, 1.0)).astype(np.float32)
     return covered
 
