@@ -44,6 +44,12 @@ class NotAuthenticatedError(CarinaError):
     http_status = 401
 
 
+class TooOftenError(NotAuthenticatedError):
+    """Too many failed logins: wait before the next one."""
+
+    http_status = 429
+
+
 class NotAllowedError(CarinaError):
     """Logged in, but the role does not permit this."""
 

@@ -1,0 +1,87 @@
+"""Audit events: who did what to which patient's data, when and from where."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from service.records import AuditEvent, User
+
+
+def read(
+    user: User,
+    at: datetime,
+    address: str,
+    *,
+    patient_id: str,
+    study_uid: str | None = None,
+    what: str = "",
+) -> AuditEvent:
+    """A user saw one patient's data. `what` names the kind of data, never a value."""
+    return AuditEvent(
+        at=at,
+        actor=user.username,
+        action="read",
+        outcome="success",
+        patient_id=patient_id,
+        study_uid=study_uid,
+        address=address,
+        detail=what,
+    )
+
+
+def read_list(user: User, at: datetime, address: str, *, what: str, count: int) -> AuditEvent:
+    """A user saw a list of patients or of their data: one row with the number of entries."""
+    return AuditEvent(
+        at=at,
+        actor=user.username,
+        action="read",
+        outcome="success",
+        address=address,
+        detail=f"{what}: {count}",
+    )
+
+
+def write(
+    user: User, at: datetime, address: str, *, patient_id: str | None, what: str
+) -> AuditEvent:
+    """A user sent or changed a patient's data."""
+    return AuditEvent(
+        at=at,
+        actor=user.username,
+        action="write",
+        outcome="success",
+        patient_id=patient_id,
+        address=address,
+        detail=what,
+    )
+
+
+def denied(user: User, at: datetime, address: str, *, what: str) -> AuditEvent:
+    """A user asked for something that their role does not permit."""
+    return AuditEvent(
+        at=at,
+        actor=user.username,
+        action="denied",
+        outcome="failure",
+        address=address,
+        detail=what,
+    )
+
+
+def login(username: str, at: datetime, address: str, *, succeeded: bool, how: str) -> AuditEvent:
+    """Somebody logged in, or tried to. `how` is "session" or "token"."""
+    return AuditEvent(
+        at=at,
+        actor=username,
+        action="login" if succeeded else "login-failed",
+        outcome="success" if succeeded else "failure",
+        address=address,
+        detail=how,
+    )
+
+
+def logout(user: User, at: datetime, address: str) -> AuditEvent:
+    """A user ended their session."""
+    return AuditEvent(
+        at=at, actor=user.username, action="logout", outcome="success", address=address
+    )
