@@ -1,0 +1,67 @@
+// Server-sent events: tells when something is new, and says so when it can no longer tell.
+
+const KINDS = ["result", "risk", "patient", "study"] as const;
+const QUIET_MS = 400; // a study brings several pieces of news at once
+const REFRESH_MS = 60_000; // ages grow even when nothing new arrives
+
+export interface News {
+  patient_id?: string;
+}
+
+function patientOf(event: MessageEvent<unknown>): string | undefined {
+  try {
+    return (JSON.parse(String(event.data)) as News).patient_id;
+  } catch {
+    return undefined;
+  }
+}
+
+function say(state: "on" | "off" | "wait", text: string): void {
+  const element = document.querySelector<HTMLElement>("[data-live]");
+  if (!element) return;
+  element.dataset["state"] = state;
+  const words = element.querySelector("span");
+  if (words) words.textContent = text;
+}
+
+/** Call `refresh` soon after news (of `patient`, where given) and at least once a minute. */
+export function follow(refresh: () => Promise<string>, patient?: string): void {
+  let timer: number | undefined;
+  let connected = false;
+  let lastTime = "";
+  const state = (): void =>
+    connected ? say("on", `Live · ${lastTime}`) : say("off", lastTime ? `Not live since ${lastTime}` : "Not live");
+  const run = async (): Promise<void> => {
+    try {
+      lastTime = await refresh();
+      state();
+    } catch {
+      say("off", lastTime ? `Not updated since ${lastTime}` : "Not updating");
+    }
+  };
+  const soon = (): void => {
+    window.clearTimeout(timer);
+    timer = window.setTimeout(() => void run(), QUIET_MS);
+  };
+  const heard = (event: MessageEvent<unknown>): void => {
+    const about = patientOf(event);
+    if (!patient || !about || about === patient) soon();
+  };
+  lastTime = document.querySelector<HTMLElement>("[data-live]")?.dataset["at"] ?? "";
+  const source = new EventSource("/api/v1/events");
+  source.addEventListener("open", () => {
+    if (!connected) soon();
+    connected = true;
+    state();
+  });
+  source.addEventListener("error", () => {
+    connected = false;
+    state();
+  });
+  source.addEventListener("message", heard);
+  for (const kind of KINDS) source.addEventListener(kind, heard);
+  window.setInterval(() => void run(), REFRESH_MS);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) soon();
+  });
+}
