@@ -12,6 +12,9 @@ from enum import StrEnum
 from typing import Literal
 
 
+RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis or treatment."
+
+
 class Role(StrEnum):
     """What a user may do; `admin` may do everything."""
 
@@ -51,6 +54,7 @@ class Study:
     accession_number: str = ""
     description: str = ""
     referring_ae: str = ""
+    revision: int = 0  # how many films (`SCORED_CLASSES`) have arrived; counted by the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,24 @@ class StudySummary:
     modalities: tuple[str, ...]
     series_count: int
     instance_count: int
+
+
+SCORED_CLASSES: frozenset[str] = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
+        "1.2.840.10008.5.1.4.1.1.1.1",  # Digital X-Ray, for presentation
+        "1.2.840.10008.5.1.4.1.1.1.1.1",  # Digital X-Ray, for processing
+        "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture, and its multi-frame forms
+        "1.2.840.10008.5.1.4.1.1.7.1",
+        "1.2.840.10008.5.1.4.1.1.7.2",
+        "1.2.840.10008.5.1.4.1.1.7.3",
+        "1.2.840.10008.5.1.4.1.1.7.4",
+    }
+)
+"""SOP classes that may hold a film; everything else is kept and served, never scored."""
+
+OWN_SOURCE = "carina"
+"""`Instance.source` of the SR and SEG that Carina made itself; they never trigger scoring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +193,7 @@ class StudyResult:
     artifacts: dict[str, str] = field(default_factory=dict)
     supersedes: str | None = None
     seconds: float = 0.0
+    revision: int = 0  # the study's revision that this result speaks of
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,136 @@
+"""The connection under the index: SQLite or PostgreSQL, chosen by the URL alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from service.errors import InvalidObjectError, OutOfResourcesError
+
+BUSY_TIMEOUT_S = 30.0
+
+
+def _open_sqlite(url: str) -> Engine:
+    """Open a SQLite file: WAL, every commit on the disk before it is told, writers in a queue."""
+    path = make_url(url).database
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself: see begin()
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")  # an acknowledged object survives a power cut
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # IMMEDIATE: wait for the other writers now, not with a snapshot that is already old.
+        writes = connection.get_execution_options().get("carina_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _open_postgresql(url: str) -> Engine:
+    """Open a PostgreSQL database through psycopg 3; a connection is tried before it is used."""
+    address = make_url(url).set(drivername="postgresql+psycopg")
+    return create_engine(address, hide_parameters=True, pool_pre_ping=True, pool_size=10)
+
+
+class Database:
+    """Transactions on one database; everything that the index offers is built on these two.
+
+    Raises
+    ------
+    OutOfResourcesError : the database is away, locked or full. Nothing of the transaction is kept.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._sqlite = make_url(url).get_backend_name() == "sqlite"
+        self._engine = _open_sqlite(url) if self._sqlite else _open_postgresql(url)
+        self._turn = threading.RLock()  # one SQLite writer per process: no spinning on the file
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        """Open a connection on one snapshot, for reading."""
+        with _told_plainly(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        """Open a transaction that is durable when the block ends, or leaves no trace."""
+        with _told_plainly():
+            if not self._sqlite:
+                with self._engine.begin() as connection:
+                    yield connection
+                return
+            with self._turn, self._engine.connect() as connection:
+                writer = connection.execution_options(carina_writes=True)
+                with writer.begin():
+                    yield writer
+
+    def ping(self) -> None:
+        """Ask the database for a sign of life."""
+        with self._read() as connection:
+            connection.execute(select(1))
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._engine.dispose()
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Turn a database that does not answer into one error, without the values of the statement."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise OutOfResourcesError(
+            f"expected the index to answer, found: {first_line(error)}; "
+            "check the database and its disk, then send again"
+        ) from error
+    except DataError as error:  # a NUL, or text longer than its column: would never fit
+        raise InvalidObjectError(
+            "expected text of at most 255 characters without control characters in each "
+            f"identifier, found a value that {type(error.orig).__name__} refuses; correct it"
+        ) from error
+
+
+def first_line(error: DBAPIError) -> str:
+    """What the driver said, its first line only: later lines may quote values."""
+    return str(error.orig).partition("\n")[0]
+
+
+def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows whose key is not there yet; leave the others as they are."""
+    if not rows:
+        return
+    kind = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    connection.execute(kind(table).on_conflict_do_nothing(), [dict(row) for row in rows])
+
+
+def advisory_lock(connection: Connection, number: int) -> None:
+    """Let one process at a time past this point (PostgreSQL; SQLite writers queue anyway)."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})

@@ -1,0 +1,310 @@
+"""Patients, studies and instances: what came in, and who it belongs to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from service.errors import NotFoundError
+from service.records import (
+    OWN_SOURCE,
+    SCORED_CLASSES,
+    AuditEvent,
+    Instance,
+    Patient,
+    Study,
+    StudyFilter,
+    StudySummary,
+)
+from service.store import payloads
+from service.store.database import Database, insert_missing
+from service.store.journal import write_audit, write_news
+from service.store.tables import INSTANCES, PATIENTS, STUDIES
+
+Outcome = Literal["stored", "duplicate", "conflict"]
+IN_FORCE = INSTANCES.c.state != "conflict"
+
+
+def like(column: ColumnElement[str], words: str) -> ColumnElement[bool]:
+    """Tell whether the column holds the words somewhere, whatever their case."""
+    return func.lower(column).contains(words.lower(), autoescape=True)
+
+
+def _wildcard(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+    """DICOM wildcard matching (PS3.4 C.2.2.2.4), whatever the case."""
+    escaped = pattern.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return func.lower(column).like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
+
+
+def lock_patient(connection: Connection, patient_id: str) -> None:
+    """Hold the patient until the commit; always before the study, so that nobody deadlocks."""
+    connection.execute(
+        select(PATIENTS.c.patient_id).where(PATIENTS.c.patient_id == patient_id).with_for_update()
+    )
+
+
+def _keep_patient(connection: Connection, patient: Patient) -> None:
+    """Make the patient known; what a film says of them never touches ward or admission."""
+    insert_missing(connection, PATIENTS, [payloads.columns(patient)])
+    said = {"name": patient.name, "birth_date": patient.birth_date, "sex": patient.sex}
+    known = {name: value for name, value in said.items() if value}
+    lock_patient(connection, patient.patient_id)
+    if known:
+        connection.execute(
+            update(PATIENTS).where(PATIENTS.c.patient_id == patient.patient_id).values(known)
+        )
+
+
+def _keep_study(connection: Connection, study: Study) -> Study:
+    """Make the study known, fill in what the first object left open, and give what is kept."""
+    values = payloads.columns(study) | {"revision": 0}
+    values["ordered_at"] = study.acquired_at or study.received_at
+    insert_missing(connection, STUDIES, [values])
+    where = STUDIES.c.study_uid == study.study_uid
+    kept = connection.execute(select(STUDIES).where(where).with_for_update()).mappings().one()
+    filled: dict[str, Any] = {
+        name: values[name]
+        for name in ("acquired_at", "accession_number", "description", "referring_ae")
+        if not kept[name] and values[name]
+    }
+    if "acquired_at" in filled:
+        filled["ordered_at"] = filled["acquired_at"]
+    if filled and kept["patient_id"] == study.patient_id:
+        connection.execute(update(STUDIES).where(where).values(filled))
+    return payloads.study(kept)
+
+
+def _state(connection: Connection, instance: Instance, mine: bool) -> Outcome | None:
+    """Find what is kept under the UID already: None for a new object, "conflict" to keep aside.
+
+    "duplicate" also for a conflicting object that was kept aside before.
+    """
+    uid = INSTANCES.c.sop_instance_uid == instance.sop_instance_uid
+    rows = connection.execute(select(INSTANCES.c.sha256, INSTANCES.c.state).where(uid)).all()
+    if any(row.sha256 == instance.sha256 for row in rows):
+        return "duplicate"
+    return "conflict" if rows or not mine else None
+
+
+class Images(Database):
+    """Taking in, and looking up, in the words of DICOM."""
+
+    def add_instance(
+        self, instance: Instance, study: Study, patient: Patient, audit: AuditEvent
+    ) -> Outcome:
+        """Take in one object with its study, patient and audit row in one transaction.
+
+        Returns
+        -------
+        "stored" : a new object.
+        "duplicate" : the same bytes under the same UID are kept already; only the audit is written.
+        "conflict" : other bytes under a known UID, or a study that belongs to another patient.
+            Kept beside as a row of state "conflict", never scored, never in place of the first.
+        """
+        with self._write() as connection:
+            _keep_patient(connection, patient)
+            kept = _keep_study(connection, study)
+            outcome = _state(connection, instance, mine=kept.patient_id == patient.patient_id)
+            write_audit(connection, audit)
+            if outcome == "duplicate":
+                return "duplicate"
+            values = payloads.columns(instance)
+            if outcome == "conflict":
+                values["state"] = "conflict"
+                connection.execute(insert(INSTANCES).values(values))
+                return "conflict"
+            connection.execute(insert(INSTANCES).values(values))
+            if instance.sop_class_uid in SCORED_CLASSES and instance.source != OWN_SOURCE:
+                where = STUDIES.c.study_uid == study.study_uid
+                connection.execute(
+                    update(STUDIES).where(where).values(revision=STUDIES.c.revision + 1)
+                )
+            write_news(connection, "study", patient.patient_id, instance.received_at)
+            return "stored"
+
+    def instance(self, sop_instance_uid: str) -> Instance:
+        """Give the object in force under a UID; NotFoundError where there is none."""
+        where = and_(INSTANCES.c.sop_instance_uid == sop_instance_uid, IN_FORCE)
+        with self._read() as connection:
+            row = connection.execute(select(INSTANCES).where(where)).mappings().first()
+        if row is None:
+            raise NotFoundError("expected an instance under this SOP Instance UID, found none")
+        return payloads.instance(row)
+
+    def instances(self, study_uid: str) -> tuple[Instance, ...]:
+        """Give the objects in force of a study, in order of arrival."""
+        query = select(INSTANCES).where(INSTANCES.c.study_uid == study_uid, IN_FORCE)
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(INSTANCES.c.number)).mappings()
+            return tuple(payloads.instance(row) for row in rows)
+
+    def conflicts(self, limit: int = 100) -> tuple[Instance, ...]:
+        """Give the objects that were kept aside, newest first, for the administrator."""
+        query = select(INSTANCES).where(INSTANCES.c.state == "conflict")
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(INSTANCES.c.number.desc()).limit(limit))
+            return tuple(payloads.instance(row) for row in rows.mappings())
+
+    def mark_undecodable(self, sop_instance_uid: str) -> None:
+        """Note that the pixels of an object cannot be decoded; the object itself stays."""
+        where = and_(INSTANCES.c.sop_instance_uid == sop_instance_uid, IN_FORCE)
+        with self._write() as connection:
+            connection.execute(update(INSTANCES).where(where).values(state="undecodable"))
+
+    def study(self, study_uid: str) -> Study:
+        """Give one study; NotFoundError where there is none."""
+        with self._read() as connection:
+            query = select(STUDIES).where(STUDIES.c.study_uid == study_uid)
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise NotFoundError("expected a study under this Study Instance UID, found none")
+        return payloads.study(row)
+
+    def studies(
+        self, *, patient_id: str | None = None, limit: int = 100, offset: int = 0
+    ) -> tuple[Study, ...]:
+        """Give the studies, newest first, of one patient or of all."""
+        query = select(STUDIES).order_by(STUDIES.c.ordered_at.desc(), STUDIES.c.study_uid)
+        if patient_id is not None:
+            query = query.where(STUDIES.c.patient_id == patient_id)
+        with self._read() as connection:
+            rows = connection.execute(query.limit(limit).offset(offset)).mappings()
+            return tuple(payloads.study(row) for row in rows)
+
+    def pending_studies(self, limit: int = 1000) -> tuple[Study, ...]:
+        """Give the studies with films that their current result has not seen."""
+        query = select(STUDIES).where(STUDIES.c.revision > STUDIES.c.scored_revision).limit(limit)
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(STUDIES.c.received_at)).mappings()
+            return tuple(payloads.study(row) for row in rows)
+
+    def find_studies(
+        self, filters: StudyFilter, limit: int = 100, offset: int = 0
+    ) -> tuple[StudySummary, ...]:
+        """Give the studies that match, newest first, with their patients and what they hold."""
+        query = (
+            select(STUDIES)
+            .join(PATIENTS, PATIENTS.c.patient_id == STUDIES.c.patient_id)
+            .where(*_conditions(filters))
+            .order_by(STUDIES.c.ordered_at.desc(), STUDIES.c.study_uid)
+        )
+        with self._read() as connection:
+            rows = connection.execute(query.limit(limit).offset(offset)).mappings().all()
+            return _summaries(connection, tuple(payloads.study(row) for row in rows))
+
+    def patient(self, patient_id: str) -> Patient:
+        """Give one patient; NotFoundError where there is none."""
+        with self._read() as connection:
+            query = select(PATIENTS).where(PATIENTS.c.patient_id == patient_id)
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise NotFoundError("expected a patient under this identifier, found none")
+        return payloads.patient(row)
+
+    def put_patient(self, patient: Patient, audit: AuditEvent) -> None:
+        """Write a patient as the hospital knows them now, ward and admission included."""
+        values = payloads.columns(patient)
+        with self._write() as connection:
+            insert_missing(connection, PATIENTS, [values])
+            where = PATIENTS.c.patient_id == patient.patient_id
+            connection.execute(update(PATIENTS).where(where).values(values))
+            write_audit(connection, audit)
+            write_news(connection, "patient", patient.patient_id, audit.at)
+
+    def patients(
+        self,
+        *,
+        search: str = "",
+        ward: str | None = None,
+        admitted: bool | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> tuple[Patient, ...]:
+        """Give the patients by identifier; `search` looks in names and identifiers."""
+        query = narrowed(select(PATIENTS), search, ward, admitted)
+        query = query.order_by(PATIENTS.c.patient_id).limit(limit).offset(offset)
+        with self._read() as connection:
+            return tuple(payloads.patient(row) for row in connection.execute(query).mappings())
+
+    def wards(self) -> tuple[str, ...]:
+        """Give the wards that have admitted patients, by name."""
+        query = narrowed(select(PATIENTS.c.ward).distinct(), "", None, admitted=True)
+        with self._read() as connection:
+            names = connection.execute(query.where(PATIENTS.c.ward != "")).scalars()
+            return tuple(sorted(names))
+
+
+def narrowed(
+    query: Select[Any], search: str, ward: str | None, admitted: bool | None
+) -> Select[Any]:
+    """Narrow a query on patients by words, ward and admission."""
+    if search:
+        query = query.where(or_(like(PATIENTS.c.name, search), like(PATIENTS.c.patient_id, search)))
+    if ward:
+        query = query.where(PATIENTS.c.ward == ward)
+    if admitted is None:
+        return query
+    inside = and_(PATIENTS.c.admitted_at.is_not(None), PATIENTS.c.discharged_at.is_(None))
+    return query.where(inside if admitted else ~inside)
+
+
+def _conditions(filters: StudyFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if filters.patient_id:
+        conditions.append(PATIENTS.c.patient_id == filters.patient_id)
+    if filters.patient_name:
+        conditions.append(_wildcard(PATIENTS.c.name, filters.patient_name))
+    if filters.study_uid:
+        conditions.append(STUDIES.c.study_uid == filters.study_uid)
+    if filters.accession_number:
+        conditions.append(STUDIES.c.accession_number == filters.accession_number)
+    if filters.date_from:
+        conditions.append(STUDIES.c.acquired_at >= _midnight(filters.date_from))
+    if filters.date_to:
+        conditions.append(STUDIES.c.acquired_at < _midnight(filters.date_to) + timedelta(days=1))
+    if filters.modality:
+        holds = and_(
+            INSTANCES.c.study_uid == STUDIES.c.study_uid,
+            INSTANCES.c.modality == filters.modality,
+            IN_FORCE,
+        )
+        conditions.append(exists().where(holds))
+    return conditions
+
+
+def _midnight(day: Any) -> datetime:
+    return datetime.combine(day, time.min, tzinfo=UTC)
+
+
+def _summaries(connection: Connection, studies: tuple[Study, ...]) -> tuple[StudySummary, ...]:
+    """Add patients and contents to a page of studies with two queries."""
+    ids = {study.patient_id for study in studies}
+    people = connection.execute(select(PATIENTS).where(PATIENTS.c.patient_id.in_(ids))).mappings()
+    patients = {row["patient_id"]: payloads.patient(row) for row in people}
+    held: dict[str, list[tuple[str, str]]] = {study.study_uid: [] for study in studies}
+    columns = (INSTANCES.c.study_uid, INSTANCES.c.modality, INSTANCES.c.series_uid)
+    for row in connection.execute(select(*columns).where(columns[0].in_(held), IN_FORCE)):
+        held[row.study_uid].append((row.modality, row.series_uid))
+    return tuple(
+        StudySummary(
+            study=study,
+            patient=patients[study.patient_id],
+            modalities=tuple(sorted({modality for modality, _ in held[study.study_uid]} - {""})),
+            series_count=len({series for _, series in held[study.study_uid]}),
+            instance_count=len(held[study.study_uid]),
+        )
+        for study in studies
+    )

@@ -1,0 +1,144 @@
+"""The bytes of the objects: the contract of a store, and the store that is a directory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+from service.errors import NotFoundError, OutOfResourcesError, UsageError
+
+
+class ObjectStore(Protocol):
+    """Where bytes are kept under keys that Carina makes; never built from what a sender says."""
+
+    def put(self, data: bytes | memoryview, suffix: str = "") -> str:
+        """Keep bytes durably and give their key; OutOfResourcesError when that cannot be."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """Give the bytes back; NotFoundError for an unknown key."""
+        ...
+
+    def path(self, key: str) -> Path | None:
+        """Give a local file holding the bytes, where the store has one."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the bytes; an unknown key is no error."""
+        ...
+
+    def free_mb(self) -> int:
+        """Tell how many megabytes can still be kept."""
+        ...
+
+
+def new_key(data: bytes | memoryview, suffix: str) -> str:
+    """Make a key: two folders from the digest spread the files, a UUID makes it the only one."""
+    digest = hashlib.sha256(data).hexdigest()
+    return f"{digest[:2]}/{digest[2:4]}/{uuid4().hex}{suffix}"
+
+
+def unknown(key: str) -> NotFoundError:
+    """Say that nothing is kept under a key."""
+    return NotFoundError(f"expected an object under the key {key!r}, found none; was it deleted?")
+
+
+class FileObjects:
+    """Objects as files below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    def put(self, data: bytes | memoryview, suffix: str = "") -> str:
+        """Write to a temporary file, fsync, rename, fsync the folders: after that it is durable."""
+        key = new_key(data, suffix)
+        target = self._root / key
+        try:
+            self._make_folder(target.parent)
+            _write_durably(target, data)
+        except OSError as error:
+            raise OutOfResourcesError(
+                f"expected to keep an object of {len(data)} bytes, found: {error.strerror}; "
+                "free or repair the disk of the data directory, then send again"
+            ) from error
+        return key
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make the folders of a key; a new folder is only durable once its parent is synced."""
+        if folder.is_dir():
+            return
+        if folder != self._root:
+            self._make_folder(folder.parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        _sync_folder(folder.parent)
+
+    def get(self, key: str) -> bytes:
+        """Read the file of a key."""
+        try:
+            return self._file(key).read_bytes()
+        except FileNotFoundError as error:
+            raise unknown(key) from error
+
+    def path(self, key: str) -> Path | None:
+        """Give the file of a key, or None where there is none."""
+        file = self._file(key)
+        return file if file.is_file() else None
+
+    def delete(self, key: str) -> None:
+        """Remove the file of a key."""
+        self._file(key).unlink(missing_ok=True)
+
+    def free_mb(self) -> int:
+        """Ask the file system."""
+        folder = self._root
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).free // 2**20
+
+    def _file(self, key: str) -> Path:
+        file = (self._root / key).resolve()
+        if not file.is_relative_to(self._root):
+            raise unknown(key)
+        return file
+
+
+def _write_durably(target: Path, data: bytes | memoryview) -> None:
+    temporary = target.with_name(f".{target.name}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(target)
+        _sync_folder(target.parent)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def open_objects(url: str, endpoint: str, folder: Path) -> ObjectStore:
+    """Open the store that the settings name: `s3://...`, or files below `folder` when empty."""
+    if not url:
+        return FileObjects(folder)
+    if not url.startswith("s3://"):
+        raise UsageError(
+            f"expected an object store like s3://bucket/prefix or nothing, found {url!r}; "
+            "correct CARINA_OBJECT_STORE_URL"
+        )
+    from service.store.s3 import S3Objects  # noqa: PLC0415  # only this set-up needs the client
+
+    return S3Objects(url, endpoint)

@@ -1,0 +1,167 @@
+"""Records to rows and back: the one place that knows how a record lies in a table.
+
+Findings, contributions and companions are JSON in one column each. Reading is strict about the
+fields that a record needs and lenient about fields that a later version added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import RowMapping
+
+from service.records import (
+    AuditEvent,
+    ChangeFinding,
+    Companion,
+    Delivery,
+    Instance,
+    NewsEvent,
+    Observation,
+    Patient,
+    RiskInput,
+    RiskRecord,
+    Role,
+    SeverityFinding,
+    StructuresFinding,
+    Study,
+    StudyResult,
+    User,
+)
+
+T = TypeVar("T")
+
+
+def to_json(record: Any) -> Any:
+    """Turn a finding into plain JSON values; moments become ISO 8601 text."""
+    if record is None:
+        return None
+    if is_dataclass(record) and not isinstance(record, type):
+        return {field.name: to_json(getattr(record, field.name)) for field in fields(record)}
+    if isinstance(record, datetime):
+        return record.isoformat()
+    if isinstance(record, list | tuple):
+        return [to_json(item) for item in record]
+    return record
+
+
+def from_json(kind: type[T], payload: Mapping[str, Any], moments: tuple[str, ...] = ()) -> T:
+    """Build a flat record from plain JSON values; lists become tuples, `moments` datetimes."""
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # T is a dataclass
+    values = {name: _plain(value) for name, value in payload.items() if name in known}
+    for name in moments:
+        values[name] = datetime.fromisoformat(values[name]) if values[name] is not None else None
+    return kind(**values)
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _pick(kind: type[T], row: RowMapping) -> T:
+    """Build a record whose fields are columns of the same names."""
+    return kind(**{field.name: row[field.name] for field in fields(kind)})  # type: ignore[arg-type]  # T is a dataclass
+
+
+def columns(record: Any) -> dict[str, Any]:
+    """The columns of a flat record."""
+    return asdict(record)
+
+
+def patient(row: RowMapping) -> Patient:
+    """A row of `patients`."""
+    return _pick(Patient, row)
+
+
+def study(row: RowMapping) -> Study:
+    """A row of `studies`."""
+    return _pick(Study, row)
+
+
+def instance(row: RowMapping) -> Instance:
+    """A row of `instances`."""
+    return _pick(Instance, row)
+
+
+def observation(row: RowMapping) -> Observation:
+    """A row of `observations`."""
+    return _pick(Observation, row)
+
+
+def audit(row: RowMapping) -> AuditEvent:
+    """A row of `audits`."""
+    return _pick(AuditEvent, row)
+
+
+def news(row: RowMapping) -> NewsEvent:
+    """A row of `news`."""
+    return _pick(NewsEvent, row)
+
+
+def delivery(row: RowMapping) -> Delivery:
+    """A row of `deliveries`."""
+    return _pick(Delivery, row)
+
+
+def user(row: RowMapping) -> User:
+    """A row of `users`."""
+    return User(
+        username=row["username"],
+        role=Role(row["role"]),
+        password_hash=row["password_hash"],
+        created_at=row["created_at"],
+        disabled=row["disabled"],
+    )
+
+
+def result_columns(result: StudyResult) -> dict[str, Any]:
+    """The columns of a study's result, findings as JSON."""
+    values = {field.name: getattr(result, field.name) for field in fields(result)}
+    for name in ("severity", "structures", "change"):
+        values[name] = to_json(values[name])
+    values["artifacts"] = dict(result.artifacts)
+    return values
+
+
+def result(row: RowMapping) -> StudyResult:
+    """A row of `results`."""
+    values = {field.name: row[field.name] for field in fields(StudyResult)}
+    severity, structures, change = row["severity"], row["structures"], row["change"]
+    values["severity"] = severity and from_json(SeverityFinding, severity)
+    values["structures"] = structures and from_json(StructuresFinding, structures)
+    values["change"] = change and from_json(ChangeFinding, change, ("prior_acquired_at",))
+    values["artifacts"] = dict(row["artifacts"])
+    return StudyResult(**values)
+
+
+RISK_JSON = ("inputs", "stale", "missing", "companions")
+
+
+def risk_columns(record: RiskRecord) -> dict[str, Any]:
+    """The columns of a risk record, contributions and companions as JSON, and their digest."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    for name in RISK_JSON:
+        values[name] = to_json(values[name])
+    return values | {"inputs_sha256": inputs_sha256(record)}
+
+
+def inputs_sha256(record: RiskRecord) -> str:
+    """Digest of what a risk was computed from and said; equal ones at one moment are one risk."""
+    said = [record.model, record.status, record.reason, record.probability]
+    said += [to_json(getattr(record, name)) for name in RISK_JSON]
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def risk(row: RowMapping) -> RiskRecord:
+    """A row of `risks`."""
+    values = {field.name: row[field.name] for field in fields(RiskRecord)}
+    values["inputs"] = tuple(from_json(RiskInput, item, ("observed_at",)) for item in row["inputs"])
+    values["companions"] = tuple(from_json(Companion, item) for item in row["companions"])
+    values["stale"], values["missing"] = tuple(row["stale"]), tuple(row["missing"])
+    return RiskRecord(**values)
