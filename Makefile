@@ -1,0 +1,65 @@
+# Two commands matter: `make demo` and `make test`. Both do their own set-up.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .make
+
+.PHONY: help demo test setup setup-test frontend lint types imports unit slow bench weights demo-films clean
+
+help:
+	@echo "make demo      set up and serve a sample ward (pages on http://127.0.0.1:8080)"
+	@echo "make test      set up and run every check that CI runs"
+	@echo "make setup     virtual environment, packages and pages, ready for .venv/bin/carina"
+	@echo "make lint types imports unit    the parts of make test"
+	@echo "make slow      soak tests; make bench: benchmarks that need ../shared/data"
+
+demo: setup
+	@exec $(BIN)/carina demo
+
+setup: $(STAMPS)/base frontend
+
+setup-test: $(STAMPS)/test frontend
+	@scripts/debian-packages.sh
+
+$(STAMPS)/venv:
+	@scripts/venv.sh $(PYTHON) $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/base: $(STAMPS)/venv pyproject.toml constraints.txt
+	@scripts/install.sh $(BIN) .
+	@touch $@
+
+$(STAMPS)/test: $(STAMPS)/venv pyproject.toml constraints.txt
+	@scripts/install.sh $(BIN) '.[train,test]'
+	@touch $@ $(STAMPS)/base
+
+frontend: $(STAMPS)/venv
+	@scripts/frontend.sh $(BIN)
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy --strict models registration risk service
+
+imports:
+	$(BIN)/lint-imports
+
+unit:
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test: setup-test lint imports types unit
+
+slow: setup-test
+	$(BIN)/python -m pytest -m slow --timeout 3600
+
+bench: setup-test
+	$(BIN)/python -m benchmarks
+
+demo-films: setup-test
+	$(BIN)/python benchmarks/demo_films.py --ct ../shared/data/ct
+
+clean:
+	rm -rf $(STAMPS) $(VENV) service/dashboard/static/built

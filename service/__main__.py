@@ -1,0 +1,172 @@
+"""The command line: `carina COMMAND`. The only entry point of the distribution."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.errors import CarinaError
+
+NOTICE = "Research use only. Not a medical device."
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and option; docs/commands.md names them all, a test insists."""
+    top = argparse.ArgumentParser(
+        prog="carina", description=f"Chest X-ray severity, change and risk. {NOTICE}"
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _science(commands)
+    _training(commands)
+    _service(commands)
+    return top
+
+
+
+def _science(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    score = commands.add_parser("score", help="score a cohort of films into a table")
+    score.add_argument("inputs", nargs="+", metavar="INPUT", help="films, folders, CSV or .tar")
+    score.add_argument("-o", "--output", required=True, type=Path, metavar="FILE")
+    score.add_argument("--engine", choices=("local", "ray"), default="local")
+    score.add_argument("--resume", action="store_true", help="go on after a crash")
+    score.add_argument("--workers", type=int, default=None, help="processes; default: cores")
+    align = commands.add_parser("align", help="align a prior film to the current one")
+    align.add_argument("prior", type=Path, metavar="PRIOR")
+    align.add_argument("current", type=Path, metavar="CURRENT")
+    align.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
+    risk = commands.add_parser("risk", help="predict risks for a table, or name its columns")
+    kinds = risk.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for name in ("ventilation", "outpatient"):
+        kind = kinds.add_parser(name)
+        kind.add_argument("table", type=Path, metavar="TABLE.csv")
+        kind.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.csv")
+    columns = kinds.add_parser("columns")
+    columns.add_argument("name", choices=("ventilation", "outpatient"))
+
+
+def _training(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from service.commands.train import MODULES
+
+    train = commands.add_parser("train", help="train a model on local data")
+    train.add_argument("name", choices=tuple(MODULES))
+    train.add_argument("--data", required=True, type=Path, metavar="DIR")
+    train.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
+    train.add_argument("--fresh", action="store_true", help="do not go on from a checkpoint")
+    train.add_argument("--quick", action="store_true", help="a tiny run, to try the set-up")
+    evaluate = commands.add_parser("evaluate", help="measure a model; writes its card and plots")
+    evaluate.add_argument("name", choices=tuple(MODULES))
+    evaluate.add_argument("--data", required=True, type=Path, metavar="DIR")
+    evaluate.add_argument("-o", "--output", type=Path, metavar="DIR", default=None)
+    evaluate.add_argument("--run", type=Path, metavar="DIR", default=None, help="a training's DIR")
+
+
+def _service(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, what in (
+        ("serve", "pages, API, DICOM port and worker in one process tree"),
+        ("listen", "the DICOM port alone"),
+        ("worker", "work on studies alone"),
+        ("demo", "serve a sample ward pushed through the real DICOM port"),
+    ):
+        command = commands.add_parser(name, help=what)
+        command.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
+        command.add_argument("--http-port", type=int, default=None)
+        command.add_argument("--dicom-port", type=int, default=None)
+    importer = commands.add_parser("import", help="take in DICOM files from disk")
+    importer.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    importer.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
+    user = commands.add_parser("user", help="who may log in")
+    acts = user.add_subparsers(dest="act", required=True, metavar="ACT")
+    add = acts.add_parser("add", help="password from CARINA_PASSWORD or asked for")
+    add.add_argument("username")
+    add.add_argument("--role", required=True)
+    acts.add_parser("list")
+    disable = acts.add_parser("disable")
+    disable.add_argument("username")
+    for act in acts.choices.values():
+        act.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
+    migrate = commands.add_parser("migrate", help="bring the index to the current schema")
+    migrate.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 1 nothing could be done, 2 wrong usage."""
+    options = parser().parse_args(arguments)
+    try:
+        return _dispatch(options)
+    except CarinaError as error:
+        print(f"carina: {error.message}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("carina: stopped", file=sys.stderr)
+        return 130
+
+
+def _dispatch(options: argparse.Namespace) -> int:
+    """Import a command only when it is asked for: `carina risk` must not load DICOM."""
+    if options.command in ("score", "align", "risk"):
+        return _run_science(options)
+    if options.command in ("train", "evaluate"):
+        return _run_training(options)
+    return _run_service(options)
+
+
+def _run_science(options: argparse.Namespace) -> int:
+    if options.command == "score":
+        from service.commands import score
+
+        return score.run(
+            options.inputs,
+            options.output,
+            engine=options.engine,
+            resume=options.resume,
+            workers=options.workers,
+        )
+    if options.command == "align":
+        from service.commands import align
+
+        return align.run(options.prior, options.current, options.output)
+    from service.commands import risk
+
+    if options.kind == "columns":
+        return risk.show_columns(options.name)
+    return risk.predict(options.kind, options.table, options.output)
+
+
+def _run_training(options: argparse.Namespace) -> int:
+    from service.commands import train
+
+    if options.command == "train":
+        return train.train(
+            options.name,
+            options.data,
+            options.output,
+            resume=not options.fresh,
+            quick=options.quick,
+        )
+    out = options.output or Path("evaluation") / options.name
+    return train.evaluate(options.name, options.data, out, options.run)
+
+
+def _run_service(options: argparse.Namespace) -> int:
+    from service.commands import serve
+
+    settings = serve.settings_from(options)
+    if options.command == "import":
+        return serve.take_in(settings, options.paths)
+    if options.command == "user":
+        from service.commands import user
+
+        return user.run(settings, options)
+    if options.command == "migrate":
+        return serve.migrate(settings)
+    if options.command == "demo":
+        from service.commands import demo
+
+        return demo.run(settings)
+    return serve.run(settings, options.command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
