@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     )
     secure_cookies: bool = Field(False, description="set behind HTTPS: cookies with Secure")
     max_request_mb: int = Field(256, ge=1, le=4096, description="largest HTTP request body, MB")
+    time_zone: str = Field(
+        "", description="IANA zone that the pages show times in; empty: the machine's"
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @property
