@@ -1,0 +1,206 @@
+"""The one way in: bytes on disk, row committed, workflow enqueued, and only then an answer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import structlog
+from pydicom.uid import UID
+
+from service.dicom import keywords, sop_classes
+from service.dicom.header import Header, file_meta, read_file_header, read_header
+from service.errors import (
+    CarinaError,
+    InvalidObjectError,
+    NotFoundError,
+    OutOfResourcesError,
+    TooLargeError,
+)
+from service.records import OWN_SOURCE, SCORED_CLASSES, AuditEvent, Instance
+from service.store.index import Index
+from service.store.objects import ObjectStore
+
+Outcome = Literal["stored", "duplicate", "conflict"]
+_MB = 1 << 20
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of an object; in each case its bytes are durable."""
+
+    outcome: Outcome
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_uid: str
+
+
+class Ingest:
+    """Takes objects in, from C-STORE, STOW-RS, the import command and the pull of priors.
+
+    Parameters
+    ----------
+    arrived : called with the study UID after the commit and before the answer; it must be durable.
+        When it raises, nothing is acknowledged; the same object sent again calls it again.
+    max_object_mb : larger objects are refused.
+    min_free_disk_mb : with less free space nothing is taken in.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        objects: ObjectStore,
+        arrived: Callable[[str], None],
+        clock: Callable[[], datetime],
+        *,
+        max_object_mb: int = 512,
+        min_free_disk_mb: int = 512,
+    ) -> None:
+        self._index = index
+        self._objects = objects
+        self._arrived = arrived
+        self._clock = clock
+        self._min_free_disk_mb = min_free_disk_mb
+        self.max_object_bytes = max_object_mb * _MB
+
+    def take(
+        self,
+        data: bytes,
+        *,
+        source: str,
+        actor: str,
+        address: str = "",
+        transfer_syntax_uid: str | None = None,
+        announced_uid: str = "",
+    ) -> Taken:
+        """Make an object durable, index it and start its study.
+
+        Parameters
+        ----------
+        data : a whole DICOM file; with `transfer_syntax_uid` an encoded data set without preamble.
+        source : where it came from, as in `Instance.source`.
+        actor : AE title or user, for the audit.
+        announced_uid : the SOP Instance UID that the sender will take the answer for.
+
+        Raises
+        ------
+        InvalidObjectError : no DICOM object that can be kept.
+        TooLargeError : beyond the configured bound.
+        OutOfResourcesError : disk full, database or queue away; send it again later.
+        """
+        self._check_size(len(data))
+        if transfer_syntax_uid is None:
+            header = read_file_header(data)
+        else:
+            header = read_header(data, transfer_syntax_uid)
+            data = _as_file(data, header)
+        _check_identity(header, announced_uid)
+        self._check_disk()
+        taken = self._keep(
+            data,
+            header,
+            source,
+            AuditEvent(
+                at=self._clock(),
+                actor=actor,
+                action="receive",
+                outcome="success",
+                patient_id=keywords.patient_of(header).patient_id,
+                study_uid=header["StudyInstanceUID"],
+                address=address,
+                detail=f"{UID(header['SOPClassUID']).name} from {source}",
+            ),
+        )
+        scored = taken.sop_class_uid in SCORED_CLASSES and source != OWN_SOURCE
+        if scored and taken.outcome != "conflict":
+            self._start(taken.study_uid)
+        return taken
+
+    def _keep(self, data: bytes, header: Header, source: str, audit: AuditEvent) -> Taken:
+        """Write the bytes, then the rows; an object that is there already is not written again."""
+        received_at, sha256 = audit.at, hashlib.sha256(data).hexdigest()
+        known = self._known(header["SOPInstanceUID"])
+        again = known is not None and known.sha256 == sha256
+        key = known.object_key if known and again else self._objects.put(data, ".dcm")
+        instance = keywords.instance_of(
+            header,
+            object_key=key,
+            sha256=sha256,
+            size_bytes=len(data),
+            received_at=received_at,
+            source=source,
+        )
+        # When the commit fails the bytes stay: it may have happened although its answer was lost.
+        outcome = self._index.add_instance(
+            instance,
+            keywords.study_of(header, received_at, audit.actor),
+            keywords.patient_of(header),
+            audit,
+        )
+        if outcome == "duplicate" and not again:  # the same object came in twice at once
+            self._objects.delete(key)
+        if outcome == "conflict":
+            _log.warning(
+                "other bytes under a known SOP Instance UID were kept aside",
+                object_key=key,
+                source=source,
+            )
+        return Taken(outcome, instance.sop_class_uid, instance.sop_instance_uid, instance.study_uid)
+
+    def _known(self, sop_instance_uid: str) -> Instance | None:
+        try:
+            return self._index.instance(sop_instance_uid)
+        except NotFoundError:
+            return None
+
+    def _start(self, study_uid: str) -> None:
+        try:
+            self._arrived(study_uid)
+        except CarinaError:
+            raise
+        except Exception as error:
+            # The edge to the workflow engine: unless it took the study, nothing is acknowledged.
+            raise OutOfResourcesError(
+                f"expected the study to be queued, found {type(error).__name__}; send it again"
+            ) from error
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self.max_object_bytes:
+            raise TooLargeError(
+                f"expected an object of at most {self.max_object_bytes // _MB} MB, found "
+                f"{size_bytes // _MB} MB; raise CARINA_MAX_OBJECT_MB to take it in"
+            )
+
+    def _check_disk(self) -> None:
+        free_mb = self._objects.free_mb()
+        if free_mb < self._min_free_disk_mb:
+            raise OutOfResourcesError(
+                f"expected {self._min_free_disk_mb} MB of free disk space, found {free_mb} MB; "
+                "free some space, then send it again"
+            )
+
+
+def _as_file(data_set: bytes, header: Header) -> bytes:
+    """Put preamble and file meta group before a received data set, whose bytes stay as sent."""
+    sop_class_uid, uid = keywords.uid(header, "SOPClassUID"), keywords.uid(header, "SOPInstanceUID")
+    return file_meta(sop_class_uid, uid, header.transfer_syntax_uid) + data_set
+
+
+def _check_identity(header: Header, announced_uid: str) -> None:
+    for keyword in ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"):
+        keywords.uid(header, keyword)
+    if announced_uid and announced_uid != header["SOPInstanceUID"]:
+        # PS3.4 B.2.3 (0xA9xx): the sender would delete an object that was never kept.
+        raise InvalidObjectError(
+            "expected the SOP Instance UID that the request announced, found another one in the "
+            "data set; correct it at the sender"
+        )
+    if not sop_classes.is_storable(header["SOPClassUID"], header.transfer_syntax_uid):
+        raise InvalidObjectError(
+            f"expected a storage class and transfer syntax of the conformance statement, found "
+            f"{header['SOPClassUID']} in {header.transfer_syntax_uid}"
+        )

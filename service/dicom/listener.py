@@ -1,0 +1,211 @@
+"""The DICOM port: C-ECHO and C-STORE, by several processes on one port if need be.
+
+The data set is written as received and never decoded here. Against hostile or broken peers: every
+wait has an end, connections are counted before a thread is spent on them, and one message cannot
+grow beyond the largest object.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from pydicom.dataset import Dataset
+from pynetdicom import AE, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+
+from service.dicom.header import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from service.dicom.ingest import Ingest
+from service.dicom.sop_classes import STORAGE_CLASSES, TRANSFER_SYNTAXES, VERIFICATION
+from service.errors import CarinaError
+from service.settings import Settings
+
+MAX_PDU_BYTES = 128 << 10  # 1.5 times faster than pynetdicom's 16 KiB
+ACSE_TIMEOUT_S = 15.0  # a peer that connects and says nothing
+DIMSE_TIMEOUT_S = 60.0  # a request whose data set stops coming
+NETWORK_TIMEOUT_S = 60.0  # an association that falls silent
+_SPARE_CONNECTIONS = 16  # beyond the limit: enough to be told "local limit exceeded"
+_MESSAGE_OVERHEAD = 1 << 20  # command set and PDU headers beside the data set
+_PROCESSING_FAILURE = 0x0110  # PS3.7 C.5
+_POLL_S = 0.05
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A running DICOM port."""
+
+    server: ThreadedAssociationServer
+    thread: threading.Thread
+
+    @property
+    def port(self) -> int:
+        """The port in force, also where the settings say 0."""
+        return int(self.server.server_address[1])
+
+    def stop(self) -> None:
+        """Close the port, then end the associations; what was not acknowledged is sent again."""
+        self.server.shutdown()
+        self.thread.join()
+        for assoc in self.server.active_associations:
+            assoc.abort()
+
+
+def serve(settings: Settings, ingest: Ingest) -> Listener:
+    """Open the DICOM port and serve it in threads of this process.
+
+    Raises
+    ------
+    OSError : the port is taken by a program that does not share it.
+    """
+    _config.LOG_HANDLER_LEVEL = "none"  # else each message is formatted, patient data included
+    ae = AE(ae_title=settings.ae_title)
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION
+    ae.maximum_pdu_size = MAX_PDU_BYTES
+    ae.maximum_associations = settings.max_associations
+    ae.acse_timeout = ACSE_TIMEOUT_S
+    ae.dimse_timeout = DIMSE_TIMEOUT_S
+    ae.network_timeout = NETWORK_TIMEOUT_S
+    ae.require_called_aet = True
+    ae.require_calling_aet = list(settings.allowed_ae_titles)
+    server: Any = ae.make_server(
+        (settings.dicom_host, settings.dicom_port),
+        ae_title=settings.ae_title,
+        contexts=_contexts(),
+        evt_handlers=[
+            (evt.EVT_C_STORE, _store, [ingest]),
+            (evt.EVT_DIMSE_RECV, _message_complete),
+        ],
+        server_class=_SharedPortServer,
+        request_handler=_BoundedHandler,
+        max_message_bytes=ingest.max_object_bytes + _MESSAGE_OVERHEAD,
+    )
+    ae._servers.append(
+        server
+    )  # shutdown() takes it off that list; start_server() would have done so
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": _POLL_S}, name="dicom", daemon=True
+    )
+    thread.start()
+    return Listener(server, thread)
+
+
+def _store(event: evt.Event, ingest: Ingest) -> Dataset:
+    """Answer a C-STORE request once its object is durable (PS3.4 B.2.3)."""
+    calling = event.assoc.requestor.ae_title.strip()
+    request = cast(C_STORE, event.request)
+    try:
+        taken = ingest.take(
+            event.encoded_dataset(include_meta=False),
+            source=f"c-store:{calling}",
+            actor=calling,
+            address=event.assoc.requestor.address,
+            transfer_syntax_uid=str(event.context.transfer_syntax),
+            announced_uid=str(request.AffectedSOPInstanceUID),
+        )
+    except CarinaError as error:
+        _log.warning("object refused", source=calling, status=error.dicom_status, why=error.message)
+        return _status(error.dicom_status, error.message)
+    except Exception:  # noqa: BLE001
+        # The edge to the network: the sender keeps the object, the traceback is for us.
+        _log.exception("object refused by a fault", source=calling)
+        return _status(_PROCESSING_FAILURE, "internal fault; send it again later")
+    _log.info("object taken in", source=calling, outcome=taken.outcome)
+    return _status(0x0000)
+
+
+def _status(code: int, comment: str = "") -> Dataset:
+    response = Dataset()
+    response.Status = code
+    if comment:
+        response.ErrorComment = comment[:64]  # PS3.7 C: VR LO
+    return response
+
+
+class _SharedContext(PresentationContext):
+    """A context that all associations share: copying 170 of them took 50 ms per connection."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _SharedContext:
+        return self
+
+
+def _contexts() -> list[PresentationContext]:
+    contexts = [build_context(VERIFICATION)]
+    contexts += [build_context(uid, list(TRANSFER_SYNTAXES)) for uid in STORAGE_CLASSES]
+    for context in contexts:
+        context.__class__ = _SharedContext
+    return contexts
+
+
+class _MessageBudget:
+    """Bytes that one association may still send before its message must be complete."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = self._left = limit_bytes
+
+    def spend(self, count: int) -> None:
+        """Count bytes in.
+
+        Raises
+        ------
+        OSError : the message has outgrown every object that would be taken in.
+        """
+        self._left -= count
+        if self._left < 0:
+            raise OSError("a DICOM message outgrew the largest object that is taken in")
+
+    def renew(self) -> None:
+        """Begin the next message."""
+        self._left = self._limit
+
+
+class _SharedPortServer(ThreadedAssociationServer):
+    """Lets several processes listen on one port, and counts connections before serving them."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, *arguments: Any, max_message_bytes: int, **named: Any) -> None:
+        self.max_message_bytes = max_message_bytes
+        super().__init__(*arguments, **named)
+
+    def server_bind(self) -> None:
+        """Bind with SO_REUSEPORT: the kernel spreads connections over the processes."""
+        listening = cast(socket.socket, self.socket)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Close a connection at once when far too many are open."""
+        return len(self.active_associations) < self.ae.maximum_associations + _SPARE_CONNECTIONS
+
+
+class _BoundedHandler(RequestHandler):
+    """Gives each association a budget of bytes for one message."""
+
+    def _create_association(self) -> Association:
+        assoc: Any = super()._create_association()
+        budget = _MessageBudget(cast(_SharedPortServer, self.server).max_message_bytes)
+        plain_recv = assoc.dul.socket.recv
+
+        def recv(count: int) -> bytearray:
+            budget.spend(count)
+            received: bytearray = plain_recv(count)
+            return received
+
+        assoc.dul.socket.recv = recv
+        assoc.message_budget = budget
+        return cast(Association, assoc)
+
+
+def _message_complete(event: evt.Event) -> None:
+    assoc: Any = event.assoc
+    assoc.message_budget.renew()

@@ -1,0 +1,71 @@
+"""A real index, real files and a real DICOM port on a free number."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from service.dicom.ingest import Ingest
+from service.dicom.listener import Listener, serve
+from service.settings import Settings
+from service.store.index import Index
+from service.store.objects import FileObjects
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class Ward:
+    """The parts of a service that a DICOM test looks at."""
+
+    folder: Path
+    index: Index
+    objects: FileObjects
+    ingest: Ingest
+    arrived: list[str] = field(default_factory=list)
+
+    def files(self) -> list[Path]:
+        """Every object on the disk."""
+        return sorted(path for path in (self.folder / "objects").rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="session")
+def empty_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database without rows, to copy: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("index") / "empty.sqlite"
+    index = Index(f"sqlite:///{path}")
+    index.migrate()
+    index.close()
+    return path
+
+
+@pytest.fixture
+def ward(tmp_path: Path, empty_index: Path) -> Iterator[Ward]:
+    shutil.copy(empty_index, tmp_path / "carina.sqlite")
+    index = Index(f"sqlite:///{tmp_path / 'carina.sqlite'}")
+    objects = FileObjects(tmp_path / "objects")
+    arrived: list[str] = []
+    ingest = Ingest(index, objects, arrived.append, lambda: NOW, max_object_mb=16)
+    yield Ward(tmp_path, index, objects, ingest, arrived)
+    index.close()
+
+
+@pytest.fixture
+def listen(ward: Ward) -> Iterator[Callable[..., Listener]]:
+    """Open a DICOM port with some settings; it is closed after the test."""
+    open_ports: list[Listener] = []
+
+    def start(**chosen: object) -> Listener:
+        defaults = {"dicom_host": "127.0.0.1", "dicom_port": 0}
+        settings = Settings.model_validate({**defaults, **chosen})
+        open_ports.append(serve(settings, ward.ingest))
+        return open_ports[-1]
+
+    yield start
+    for listener in open_ports:
+        listener.stop()
