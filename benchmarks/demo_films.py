@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,10 @@ from models.ct import read_chest
 from models.film import Exposure
 from models.projection import Clutter, Projector, bedside, random_clutter, random_stance, render
 
-SIZE = 1024
+SIZE = 768
 PREFIX = "1.2.826.0.1.3680043.10.1654."  # pydicom's free root with a suffix of our own
 OUT = Path("service/demo_ward")
-CLEAN = Clutter(wires=0, effusions=(0.0, 0.0), ground_glass=0.5)
+CLEAN = Clutter(wires=0, effusions=(0.0, 0.0), ground_glass=0.65)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ def _patient(plan: Plan, number: int, projector: Projector, out: Path) -> dict[s
             patient=7000 + 10 * number,
             extent=film.extent,
             size=SIZE,
-            clutter=random_clutter(rng) if film.supine else CLEAN,
+            clutter=replace(CLEAN, wires=random_clutter(rng).wires) if film.supine else CLEAN,
             exposure=Exposure(),
             stance=bedside(stance) if film.supine else stance,
         )
@@ -251,7 +251,7 @@ def _dicom(
     ds.Rows, ds.Columns = pixels.shape
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
     ds.PixelData = (np.clip(pixels, 0, 1) * 4095).round().astype("<u2").tobytes()
-    ds.compress(JPEG2000_LOSSY, j2k_psnr=[52], generate_instance_uid=False)
+    ds.compress(JPEG2000_LOSSY, j2k_psnr=[47], generate_instance_uid=False)
     return ds
 
 

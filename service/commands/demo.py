@@ -1,0 +1,201 @@
+"""`carina demo`: serve, and push a sample ward through the real DICOM port and the real API."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pydicom
+from pynetdicom import AE
+
+from service.app import Running, open_index, start
+from service.auth import new_user
+from service.demo_ward import vitals
+from service.errors import CarinaError, UsageError
+from service.records import Role
+from service.settings import Settings
+
+WARD = Path(vitals.__file__).parent
+MARK = ".carina-demo"  # a folder with this file was made by the demo and may be emptied by it
+USERS = (("ward", Role.CLINICIAN), ("reader", Role.RADIOLOGIST), ("admin", Role.ADMIN))
+STORED = 0x0000
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One film of the sample ward and when it is said to have been taken."""
+
+    path: Path
+    taken_at: datetime
+
+
+def run(settings: Settings) -> int:
+    """Start anew in the demo's folder, push the ward, serve until stopped."""
+    data_dir = settings.data_dir if "data_dir" in settings.model_fields_set else Path("carina-demo")
+    _empty(data_dir)
+    settings = settings.model_copy(
+        update={
+            "data_dir": data_dir,
+            "http_port": free_port(settings.http_port, "127.0.0.1"),
+            "dicom_port": free_port(settings.dicom_port, "127.0.0.1"),
+            "dicom_host": "127.0.0.1",  # the demo is for this machine alone
+        }
+    )
+    password = secrets.token_urlsafe(9)
+    _add_users(settings, password)
+    running = start(settings)
+    pusher = threading.Thread(target=_push_all, args=(settings, password, running), daemon=True)
+    pusher.start()
+    running.wait()
+    return 0
+
+
+def free_port(wanted: int, host: str) -> int:
+    """`wanted`, or the next free port, saying so."""
+    for port in range(wanted, wanted + 50):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+        if port != wanted:
+            print(f"carina: port {wanted} is taken, using {port} instead", file=sys.stderr)
+        return port
+    raise UsageError(
+        f"expected a free port from {wanted} on, found none in fifty: "
+        "set CARINA_HTTP_PORT and CARINA_DICOM_PORT"
+    )
+
+
+def _empty(data_dir: Path) -> None:
+    """The demo starts anew each time, but only ever deletes what it made itself."""
+    if data_dir.exists() and any(data_dir.iterdir()) and not (data_dir / MARK).is_file():
+        raise UsageError(
+            f"expected a new or empty folder for the demo, found data in {data_dir}: "
+            "name another with --data-dir"
+        )
+    shutil.rmtree(data_dir, ignore_errors=True)
+    data_dir.mkdir(parents=True, mode=0o700)
+    (data_dir / MARK).touch()
+
+
+def _add_users(settings: Settings, password: str) -> None:
+    index = open_index(settings)
+    for name, role in USERS:
+        index.add_user(new_user(name, password, role, datetime.now(UTC)))
+    index.close()
+
+
+def _push_all(settings: Settings, password: str, running: Running) -> None:
+    """The sender's side: wait for the service, push, tell where to look."""
+    base = f"http://127.0.0.1:{settings.http_port}"
+    try:
+        running.wait_ready()
+        _welcome(base, settings, password)
+        now = datetime.now(UTC).replace(microsecond=0)
+        ward = json.loads((WARD / "ward.json").read_text(encoding="utf-8"))
+        with httpx.Client(base_url=base, timeout=60) as client:
+            _log_in(client, password)
+            for patient in ward:
+                _push_patient(client, settings, patient, now)
+        print(f"carina: all films and vital signs are sent; scores appear on {base}", flush=True)
+    except (CarinaError, OSError, httpx.HTTPError) as error:
+        print(f"carina: the sample ward could not be pushed: {error}", file=sys.stderr)
+
+
+def _welcome(base: str, settings: Settings, password: str) -> None:
+    print(
+        "\n".join(
+            (
+                "",
+                f"  Worklist      {base}",
+                f"  Log in as     ward (or reader, admin)   password   {password}",
+                f"  DICOM port    127.0.0.1:{settings.dicom_port}, AE title {settings.ae_title}",
+                f"  API           {base}/api/docs",
+                "  Simulated films and made-up vital signs. Research use only. Stop with Ctrl-C.",
+                "",
+            )
+        ),
+        flush=True,
+    )
+
+
+def _log_in(client: httpx.Client, password: str) -> None:
+    answer = client.post("/api/v1/token", data={"username": "admin", "password": password})
+    if answer.status_code != httpx.codes.OK:
+        answer = client.post("/api/v1/token", json={"username": "admin", "password": password})
+    answer.raise_for_status()
+    client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
+def _push_patient(
+    client: httpx.Client, settings: Settings, patient: dict[str, Any], now: datetime
+) -> None:
+    """Admission, films oldest first, then the vital signs up to now."""
+    patient_id = patient["patient_id"]
+    first = max(film["hours_ago"] for film in patient["films"])
+    admission = {
+        "ward": patient["ward"],
+        "bed": patient["bed"],
+        "name": patient["name"],
+        "sex": patient["sex"],
+        "birth_date": f"{now.year - patient['age']}-01-15",
+        "admitted_at": (now - timedelta(hours=first + 2)).isoformat(),
+    }
+    client.put(f"/api/v1/patients/{patient_id}", json=admission).raise_for_status()
+    send(settings, [_film(film, now) for film in patient["films"]])
+    observations = list(vitals.readings(patient_id, patient["course"], now))
+    client.post("/api/v1/observations", json=observations).raise_for_status()
+    if patient["course"] == "ventilated":
+        begun = {**admission, "ventilated_since": (now - timedelta(hours=1)).isoformat()}
+        client.put(f"/api/v1/patients/{patient_id}", json=begun).raise_for_status()
+
+
+def _film(film: dict[str, Any], now: datetime) -> Film:
+    return Film(WARD / film["file"], now - timedelta(hours=film["hours_ago"]))
+
+
+def send(settings: Settings, films: list[Film]) -> None:
+    """C-STORE each film to the DICOM port with today's dates.
+
+    Raises
+    ------
+    UsageError : the port does not answer, or does not take a film.
+    """
+    datasets = list(_dated(films))
+    ae = AE(ae_title="DEMO")
+    for kind, syntax in sorted(
+        {(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID) for ds in datasets}
+    ):
+        ae.add_requested_context(kind, syntax)
+    assoc = ae.associate("127.0.0.1", settings.dicom_port, ae_title=settings.ae_title)
+    if not assoc.is_established:
+        raise UsageError(f"expected the DICOM port {settings.dicom_port} to answer, found silence")
+    try:
+        for ds in datasets:
+            status = assoc.send_c_store(ds)
+            if getattr(status, "Status", None) != STORED:
+                raise UsageError(f"expected status 0x0000 for a film of the ward, found {status}")
+    finally:
+        assoc.release()
+
+
+def _dated(films: list[Film]) -> Iterator[pydicom.FileDataset]:
+    for film in films:
+        ds = pydicom.dcmread(film.path)
+        local = film.taken_at.astimezone()
+        ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = f"{local:%Y%m%d}"
+        ds.StudyTime = ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = f"{local:%H%M%S}"
+        ds.TimezoneOffsetFromUTC = f"{local:%z}"
+        yield ds

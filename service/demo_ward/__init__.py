@@ -1,0 +1,1 @@
+"""The demo's sample ward: rendered films, and the vital signs of twelve people who do not exist."""
