@@ -194,6 +194,7 @@ class StudyResult:
     supersedes: str | None = None
     seconds: float = 0.0
     revision: int = 0  # the study's revision that this result speaks of
+    prior_sop_instance_uid: str | None = None  # the prior film that was looked at, if any
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,7 @@ RESULTS = Table(
     Column("superseded_by", Key),
     _required("seconds", Float),
     Column("revision", Integer, nullable=False, server_default="0"),
+    Column("prior_sop_instance_uid", Key),
     Index("uq_results_current", "study_uid", unique=True, **_where("superseded_by IS NULL")),
     Index("ix_results_study_uid", "study_uid"),
     Index("ix_results_patient_id", "patient_id"),

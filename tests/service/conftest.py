@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -65,17 +66,30 @@ def postgresql_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def postgresql_url(postgresql_server: str) -> Iterator[str]:
-    """The address of an empty PostgreSQL database of this test's own."""
+@contextmanager
+def _database(server: str) -> Iterator[str]:
     import psycopg
 
     name = f"test_{uuid4().hex}"
-    with psycopg.connect(f"{postgresql_server}/postgres", autocommit=True) as connection:
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    yield f"{postgresql_server}/{name}"
-    with psycopg.connect(f"{postgresql_server}/postgres", autocommit=True) as connection:
+    yield f"{server}/{name}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """The address of an empty PostgreSQL database of this test's own."""
+    with _database(postgresql_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def postgresql_module_url(postgresql_server: str) -> Iterator[str]:
+    """The address of an empty PostgreSQL database that the tests of one module share."""
+    with _database(postgresql_server) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -59,12 +59,24 @@ RESULT = StudyResult("r1", "1.2.3", "P1", "1.2.3.1", "ok", "", "", NOW, NOW - HO
                      STRUCTURES, CHANGE, {"heat": "ab/cd/2"}, seconds=1.5, revision=1)  # fmt: skip
 
 
-@pytest.fixture
-def index(index_url: str) -> Iterator[Index]:
-    index = Index(index_url)
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def migrated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('index') / 'carina.sqlite'}"
+    else:
+        url = request.getfixturevalue("postgresql_module_url")
+    index = Index(url)
     index.migrate()
-    yield index
-    index.close()
+    return index
+
+
+@pytest.fixture
+def index(migrated: Index) -> Iterator[Index]:
+    """An empty index: migrated once, emptied after each test."""
+    yield migrated
+    with migrated._write() as connection:
+        for table in reversed(METADATA.sorted_tables):
+            connection.execute(table.delete())
 
 
 @pytest.fixture

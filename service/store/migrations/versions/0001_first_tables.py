@@ -242,6 +242,7 @@ def _create_results() -> None:
         sa.Column("supersedes", sa.String(length=255), nullable=True),
         sa.Column("superseded_by", sa.String(length=255), nullable=True),
         sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("prior_sop_instance_uid", sa.String(length=255), nullable=True),
         sa.Column("revision", sa.Integer(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["patient_id"], ["patients.patient_id"], name=op.f("fk_results_patient_id")

@@ -1,0 +1,81 @@
+"""Everything that is measured while the service runs, in one place, for Prometheus.
+
+Counters count what this process did since it started. Gauges repeat what the index says of the
+whole installation (`show`), so that they are right whichever process is asked. Names and meanings
+are in docs/operations.md; a test insists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+REGISTRY = CollectorRegistry()
+_SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
+
+RECEIVED = Counter(
+    "carina_received_total",
+    "DICOM objects taken in, by way (c-store, stow, import) and outcome",
+    ("way", "outcome"),
+    registry=REGISTRY,
+)
+STUDIES = Counter(
+    "carina_studies_total", "Studies worked on, by status of the result", ("status",),
+    registry=REGISTRY,
+)  # fmt: skip
+REFUSALS = Counter(
+    "carina_refusals_total", "Studies refused, by refusal code", ("code",), registry=REGISTRY
+)
+STUDY_SECONDS = Histogram(
+    "carina_study_seconds", "Time from the start of a study's run to its result",
+    buckets=_SECONDS, registry=REGISTRY,
+)  # fmt: skip
+WAIT_SECONDS = Histogram(
+    "carina_wait_seconds", "Time from the study's first object to the start of its run",
+    buckets=_SECONDS, registry=REGISTRY,
+)  # fmt: skip
+RISKS = Counter(
+    "carina_risks_total", "Ventilation risks computed, by status", ("status",), registry=REGISTRY
+)
+SENT = Counter(
+    "carina_sent_total", "Attempts to send a result object, by outcome", ("outcome",),
+    registry=REGISTRY,
+)  # fmt: skip
+REQUESTS = Counter(
+    "carina_http_requests_total", "HTTP requests, by method, route and status",
+    ("method", "route", "status"), registry=REGISTRY,
+)  # fmt: skip
+REQUEST_SECONDS = Histogram(
+    "carina_http_request_seconds", "Time to answer an HTTP request, by route", ("route",),
+    buckets=_SECONDS, registry=REGISTRY,
+)  # fmt: skip
+
+KEPT = Gauge("carina_kept", "What is kept, by kind", ("kind",), registry=REGISTRY)
+RESULTS = Gauge("carina_results", "Results in force, by status", ("status",), registry=REGISTRY)
+DELIVERIES = Gauge("carina_deliveries", "Deliveries, by state", ("state",), registry=REGISTRY)
+CONFLICTS = Gauge("carina_conflicts", "Objects kept aside as conflicts", registry=REGISTRY)
+QUEUE_DEPTH = Gauge("carina_queue_depth", "Studies that wait to be scored", registry=REGISTRY)
+FREE_MB = Gauge("carina_free_megabytes", "Room left in the object store", registry=REGISTRY)
+
+METRICS = (RECEIVED, STUDIES, REFUSALS, STUDY_SECONDS, WAIT_SECONDS, RISKS, SENT, REQUESTS,
+           REQUEST_SECONDS, KEPT, RESULTS, DELIVERIES, CONFLICTS, QUEUE_DEPTH,
+           FREE_MB)  # fmt: skip
+
+
+def show(counts: Mapping[str, int], free_mb: int) -> None:
+    """Set the gauges from `Index.counts()` and `ObjectStore.free_mb()`."""
+    for kind in ("patients", "studies", "instances"):
+        KEPT.labels(kind).set(counts[kind])
+    for status in ("ok", "refused", "failed"):
+        RESULTS.labels(status).set(counts[f"results_{status}"])
+    for state in ("waiting", "delivered", "failed"):
+        DELIVERIES.labels(state).set(counts[f"deliveries_{state}"])
+    CONFLICTS.set(counts["instances_conflict"])
+    QUEUE_DEPTH.set(counts["studies_pending"])
+    FREE_MB.set(free_mb)
+
+
+def text() -> bytes:
+    """Everything in the Prometheus text format."""
+    return generate_latest(REGISTRY)
