@@ -91,7 +91,9 @@ class Node:
         assert self.process is not None
         if self.process.poll() is not None:
             log = (self.data_dir.parent / "serve.log").read_text(errors="replace")
-            raise AssertionError(f"carina serve ended with {self.process.returncode}:\n{log[-3000:]}")
+            raise AssertionError(
+                f"carina serve ended with {self.process.returncode}:\n{log[-3000:]}"
+            )
         try:
             return httpx.get(f"{self.base}/readyz", timeout=2).status_code == httpx.codes.OK
         except httpx.HTTPError:
@@ -108,9 +110,7 @@ class Node:
         client = httpx.Client(base_url=self.base, timeout=30)
         answer = client.post("/api/v1/token", data={"username": username, "password": PASSWORD})
         if answer.status_code != httpx.codes.OK:
-            answer = client.post(
-                "/api/v1/token", json={"username": username, "password": PASSWORD}
-            )
+            answer = client.post("/api/v1/token", json={"username": username, "password": PASSWORD})
         answer.raise_for_status()
         client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         return client
