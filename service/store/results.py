@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 
 from sqlalchemy import Connection, and_, insert, select, update
 
@@ -108,13 +107,6 @@ class Results(Database):
         )
         with self._read() as connection:
             return tuple(payloads.result(row) for row in connection.execute(query).mappings())
-
-    def undelivered_results(self, since: datetime, limit: int = 1000) -> tuple[StudyResult, ...]:
-        """Give the results in force since a moment, oldest first: what recovery looks through."""
-        query = select(RESULTS).where(CURRENT, RESULTS.c.created_at >= since)
-        with self._read() as connection:
-            rows = connection.execute(query.order_by(RESULTS.c.created_at).limit(limit)).mappings()
-            return tuple(payloads.result(row) for row in rows)
 
 
 def _by_id(connection: Connection, result_id: str) -> StudyResult | None:

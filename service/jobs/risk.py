@@ -1,0 +1,177 @@
+"""The ventilation risk of one patient at one moment, with its reasons and its companions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+import structlog
+
+from service import metrics
+from service.records import Companion, Observation, Patient, RiskInput, RiskRecord, StudyResult
+from service.store.index import Index
+
+if TYPE_CHECKING:
+    from risk.estimate import Estimate
+
+LOOK_BACK = timedelta(days=7)  # older readings are stale for every variable
+RISK_IDS = UUID("6d1b6f0a-51b0-4c57-9d0e-6a2f4f0f7a11")
+SEXES = {"F": "female", "M": "male"}
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RiskModels:
+    """The outcome model and the published scores beside it, as callables."""
+
+    row: Callable[..., tuple[dict[str, object], dict[str, datetime | None]]]
+    stale: Callable[[Mapping[str, datetime | None], datetime], tuple[str, ...]]
+    usable: Callable[[Observation], bool]
+    reading: Callable[[Observation], Any]
+    predict: Callable[[Mapping[str, object]], Estimate]
+    companions: Callable[[Mapping[str, object]], Sequence[Companion]]
+    labels: Mapping[str, str]
+
+
+def run_risk(patient_id: str, index: Index, now: datetime, models: RiskModels) -> RiskRecord | None:
+    """Compute the risk that ventilation starts within 12 hours, and append it to the series.
+
+    Parameters
+    ----------
+    now : timezone-aware; the moment that the risk speaks of. Later readings are not looked at.
+
+    Returns
+    -------
+    The record, or None for a patient who is not admitted at that moment.
+    """
+    patient = index.patient(patient_id)
+    if not _is_admitted(patient, now):
+        return None
+    observations = index.observations(patient_id, since=now - LOOK_BACK, until=now)
+    usable = [one for one in observations if models.usable(one)]
+    row, times = models.row(
+        [models.reading(one) for one in usable],
+        now,
+        age_years(patient, now),
+        SEXES.get(patient.sex),
+        *_severity(index.patient_results(patient_id), now),
+    )
+    _fill(row, times, patient, now)
+    estimate = models.predict(row)
+    record = _record(patient_id, now, estimate, row, times, models)
+    index.add_risk(record)
+    metrics.RISKS.labels(record.status).inc()
+    if len(usable) < len(observations):
+        _log.warning("readings left out as impossible", count=len(observations) - len(usable))
+    return record
+
+
+def _is_admitted(patient: Patient, now: datetime) -> bool:
+    admitted = patient.admitted_at is not None and patient.admitted_at <= now
+    return admitted and (patient.discharged_at is None or patient.discharged_at > now)
+
+
+def age_years(patient: Patient, now: datetime) -> float | None:
+    """Age in whole years at a moment, None where the birth date is not known."""
+    born = patient.birth_date
+    if born is None:
+        return None
+    before_birthday = (now.month, now.day) < (born.month, born.day)
+    return float(now.year - born.year - before_birthday)
+
+
+def _severity(
+    results: Sequence[StudyResult], now: datetime
+) -> tuple[float | None, datetime | None]:
+    """Severity of the newest film taken by then, and when it was taken."""
+    for result in reversed(results):
+        taken = result.acquired_at or result.created_at
+        if result.severity is not None and taken <= now:
+            return result.severity.extent, taken
+    return None, None
+
+
+def _fill(
+    row: dict[str, object], times: dict[str, datetime | None], patient: Patient, now: datetime
+) -> None:
+    """Add what the admission record says."""
+    if patient.admitted_at is not None:
+        row["hours_in_unit"] = (now - patient.admitted_at) / timedelta(hours=1)
+        times["hours_in_unit"] = now
+    since = patient.ventilated_since
+    ventilated = since is not None and since <= now
+    row["ventilated"] = "yes" if ventilated else "no"
+    times["ventilated"] = since if ventilated else now
+
+
+def _record(  # noqa: PLR0917  # the parts of one record
+    patient_id: str,
+    now: datetime,
+    estimate: Estimate,
+    row: Mapping[str, object],
+    times: Mapping[str, datetime | None],
+    models: RiskModels,
+) -> RiskRecord:
+    stale = models.stale(times, now)
+    inputs = tuple(
+        RiskInput(
+            variable=one.variable,
+            label=models.labels.get(one.variable, one.variable.replace("_", " ")),
+            value=one.value,
+            unit=one.unit,
+            log_odds=float(one.log_odds),
+            observed_at=times.get(one.variable),
+            stale=one.variable in stale,
+            source=one.source,
+        )
+        for one in estimate.contributions
+    )
+    return RiskRecord(
+        risk_id=str(uuid5(RISK_IDS, f"{patient_id} {now.isoformat()} {estimate.model} {row}")),
+        patient_id=patient_id,
+        at=now,
+        computed_at=now,
+        status="ok" if estimate.status == "ok" else "refused",
+        reason=estimate.reason,
+        probability=estimate.probability,
+        low=estimate.low,
+        high=estimate.high,
+        baseline_log_odds=estimate.baseline_log_odds,
+        inputs=inputs,
+        stale=stale,
+        missing=tuple(estimate.missing),
+        companions=tuple(models.companions(row)),
+        model=estimate.model,
+    )
+
+
+def default_risk_models() -> RiskModels:
+    """The risk model and the published scores that ship with Carina."""
+    from risk import features, published, ventilation  # noqa: PLC0415
+
+    known = {variable.name: variable for variable in features.BASE}
+
+    def reading(one: Observation) -> features.Reading:
+        return features.Reading(one.variable, one.value, one.unit, one.observed_at)
+
+    def usable(one: Observation) -> bool:
+        if one.variable not in known:
+            return True  # left out by the row builder
+        try:
+            features.ventilation_row([reading(one)], one.observed_at, None, None)
+        except features.BadValue:
+            return False
+        return True
+
+    return RiskModels(
+        row=features.ventilation_row,
+        stale=features.stale,
+        usable=usable,
+        reading=reading,
+        predict=ventilation.predict,
+        companions=published.companions,
+        labels={variable.name: variable.label for variable in features.VENTILATION},
+    )
