@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,6 +29,9 @@ from models.structures.net import FRAME_SIZE, StructuresNet
 from models.structures.projections import HELD_OUT_SEED, ProjectionStore, unpack
 
 log = logging.getLogger(__name__)
+
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Frames (B, 1, S, S), truth (B, 20, S/2, S/2), known (B, 20)."""
 
 HELD_OUT_FOLD = 0
 CHECKPOINT_EVERY = 50
@@ -123,7 +127,7 @@ def run_stage(
         average.load_state_dict(state["average"])
         for part, name in ((net, "net"), (optimiser, "optimiser"), (schedule, "schedule")):
             part.load_state_dict(state[name])
-    batches = _batches(stage, config, first)
+    batches = _ahead(_batches(stage, config, first))
     net.train()
     for step in range(first, stage.steps):
         loss = _step(net, next(batches), optimiser)
@@ -161,9 +165,7 @@ def _groups(net: StructuresNet, stage: Stage, config: Config) -> list[dict[str, 
     ]
 
 
-def _step(
-    net: nn.Module, batch: tuple[Tensor, Tensor, Tensor], optimiser: torch.optim.Optimizer
-) -> float:
+def _step(net: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer) -> float:
     frames, truth, known = batch
     with torch.autocast("cpu", torch.bfloat16):
         logits = net(frames)
@@ -174,7 +176,17 @@ def _step(
     return float(loss)
 
 
-def _batches(stage: Stage, config: Config, first: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, each made while the one before is trained on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches)
+        while True:
+            ready = coming.result()
+            coming = pool.submit(next, batches)
+            yield ready
+
+
+def _batches(stage: Stage, config: Config, first: int) -> Iterator[Batch]:
     """Half projections, a quarter radiologists' films, a quarter V7 films."""
     rng = np.random.default_rng([config.seed, stage.size, len(stage.real), first])
     kinds = [[f for f in stage.real if f.source == source] for source in ("radiologist", "v7")]
