@@ -1,0 +1,74 @@
+"""The probability of intensive care, ventilation or death for someone seen at a clinic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from risk import rows
+from risk.additive import Table, shipped
+from risk.estimate import Estimate, Value, refused
+from risk.features import TABLES, BadValue, Variable
+
+VARIABLES: tuple[Variable, ...] = TABLES["outpatient"]
+
+
+def predict(row: Mapping[str, object], table: Table | None = None) -> Estimate:
+    """Estimate one person's risk of intensive care, intubation or death.
+
+    Parameters
+    ----------
+    row : values by the names of `carina risk columns outpatient`; what is missing is left out.
+    table : another coefficient table, for example one fitted on local data.
+
+    Returns
+    -------
+    Estimate
+        Refused without age or sex, or where a value is impossible. Higher is worse. Measured on
+        people seen for suspected COVID-19 in Mexico in spring 2020; the terms of vital signs,
+        urea, CRP and lymphocytes are published points and were not fitted there.
+    """
+    table = table or shipped("outpatient")
+    try:
+        checked = rows.check(row, VARIABLES)
+        if checked["sex"] == "male" and checked["pregnancy"] == "yes":
+            raise BadValue("pregnancy: expected no for a man, found yes; correct sex or pregnancy")
+    except BadValue as error:
+        return rows.refuse_bad(error, table)
+    missing = tuple(v.name for v in VARIABLES if checked[v.name] is None)
+    needed = [name for name in ("age_years", "sex") if checked[name] is None]
+    if needed:
+        reason = f"expected age_years and sex, found no {' and no '.join(needed)}; enter it"
+        return refused(reason, table.label, missing)
+    threshold = float(table.card["parameters"]["pneumonia_threshold_extent"])
+    return rows.estimate(table, derive(checked, threshold), missing)
+
+
+def predict_table(frame: pd.DataFrame, table: Table | None = None) -> pd.DataFrame:
+    """`predict` for every row of a table; see `rows.predict_table`."""
+    table = table or shipped("outpatient")
+    return rows.predict_table(frame, lambda row: predict(row, table), table)
+
+
+def derive(checked: Mapping[str, Value], threshold: float) -> dict[str, Value]:
+    """Add what the terms need: pneumonia from the film's score, oxygen from the flow, GCS < 15.
+
+    A film whose extent reaches `threshold` (where Brixia leaves 0-2) counts as pneumonia, also
+    beside a report that says no; a lower extent says "no" only where there is no report.
+    """
+    values = dict(checked)
+    extent, flow, gcs = values["severity_extent"], values["oxygen_flow"], values["gcs"]
+    if isinstance(extent, float):
+        if extent >= threshold:
+            values["pneumonia"] = "yes"
+        elif values["pneumonia"] is None:
+            values["pneumonia"] = "no"
+    if values["oxygen"] is None and isinstance(flow, float):
+        values["oxygen"] = "oxygen" if flow > 0 else "room_air"
+    if values["pregnancy"] is None and values["sex"] == "male":
+        values["pregnancy"] = "no"
+    values["confusion"] = None
+    if isinstance(gcs, float):
+        values["confusion"] = "yes" if gcs < 15 else "no"
+    return values

@@ -1,0 +1,147 @@
+"""From a row as it arrives to checked values, and from values to an estimate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from numbers import Real
+
+import pandas as pd
+
+from risk.additive import Z_90, Table, probability
+from risk.estimate import Contribution, Estimate, Value, refused
+from risk.features import BadValue, Variable, is_missing, normalise
+
+Predict = Callable[[Mapping[str, object]], Estimate]
+
+_WORDS: Mapping[str, str] = {
+    "1": "yes",
+    "0": "no",
+    "true": "yes",
+    "false": "no",
+    "y": "yes",
+    "n": "no",
+    "m": "male",
+    "f": "female",
+}
+
+
+def check(row: Mapping[str, object], variables: Sequence[Variable]) -> dict[str, Value]:
+    """Every variable's value in its own unit, None where it is not known.
+
+    Raises
+    ------
+    BadValue : an unknown column, a wrong type, an impossible value. The message says what to do.
+    """
+    names = [variable.name for variable in variables]
+    unknown = sorted(str(name) for name in row if name not in names)
+    if unknown:
+        near = get_close_matches(unknown[0], names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise BadValue(f"unknown column {', '.join(unknown)}{hint}; see `carina risk columns`")
+    return {variable.name: _value(variable, row.get(variable.name)) for variable in variables}
+
+
+def _value(variable: Variable, value: object) -> Value:
+    if is_missing(value):
+        return None
+    return _level(variable, value) if variable.levels else _number(variable, value)
+
+
+def _level(variable: Variable, value: object) -> str:
+    if isinstance(value, Real) and float(value).is_integer():
+        value = int(value)
+    word = str(value).strip().lower().replace(" ", "_")
+    for candidate in (word, _WORDS.get(word, "")):
+        if candidate in variable.levels:
+            return candidate
+    raise BadValue(f"{variable.name}: expected {variable.range}, found {value!r}; correct it")
+
+
+def _number(variable: Variable, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (Real, str)):
+        found = type(value).__name__
+        raise BadValue(f"{variable.name}: expected a number, found {found}; correct it")
+    try:
+        number = float(value)
+    except ValueError:
+        raise BadValue(
+            f"{variable.name}: expected a number, found {value!r}; correct it or leave it empty"
+        ) from None
+    return normalise(variable, number)
+
+
+def estimate(
+    table: Table,
+    values: Mapping[str, Value],
+    missing: tuple[str, ...],
+    extra_variance: float = 0.0,
+) -> Estimate:
+    """Add the terms up, and their variances for the interval.
+
+    The interval adds the variances of the terms as if they were independent: each is that of
+    a bootstrap by patient, and a missing value has the spread of what it might have been.
+    """
+    contributions, variance = [], table.baseline_variance + extra_variance
+    for term in table.terms:
+        log_odds, term_variance = term.at(values[term.variable])
+        variance += term_variance
+        contributions.append(
+            Contribution(term.variable, values[term.variable], term.unit, log_odds, term.source)
+        )
+    total = table.baseline + math.fsum(c.log_odds for c in contributions)
+    half = Z_90 * math.sqrt(variance)
+    return Estimate(
+        "ok",
+        "",
+        probability(total),
+        probability(total - half),
+        probability(total + half),
+        table.baseline,
+        tuple(contributions),
+        table.label,
+        missing,
+    )
+
+
+def predict_table(frame: pd.DataFrame, predict: Predict, table: Table) -> pd.DataFrame:
+    """One answer per row: status, reason, probability, low, high, log_odds_<variable>...
+
+    A bad row is a row with a reason. An empty table is an error.
+
+    Raises
+    ------
+    BadValue : the table has no rows or a column twice.
+    """
+    if frame.empty:
+        raise BadValue("expected at least one row, found an empty table; check the input file")
+    if frame.columns.has_duplicates:
+        twice = sorted({str(c) for c in frame.columns[frame.columns.duplicated()]})
+        raise BadValue(f"expected each column once, found twice: {', '.join(twice)}; drop one")
+    answers = [predict(row) for row in frame.to_dict("records")]
+    result = pd.DataFrame(
+        {
+            "status": [a.status for a in answers],
+            "reason": [a.reason for a in answers],
+            "probability": [_or_nan(a.probability) for a in answers],
+            "low": [_or_nan(a.low) for a in answers],
+            "high": [_or_nan(a.high) for a in answers],
+        },
+        index=frame.index,
+    )
+    for position, term in enumerate(table.terms):
+        result[f"log_odds_{term.variable}"] = [
+            a.contributions[position].log_odds if a.contributions else math.nan for a in answers
+        ]
+    result["log_odds_baseline"] = [_or_nan(a.baseline_log_odds) for a in answers]
+    return result
+
+
+def _or_nan(number: float | None) -> float:
+    return math.nan if number is None else number
+
+
+def refuse_bad(error: BadValue, table: Table) -> Estimate:
+    """A refusal that carries the message of a bad value."""
+    return refused(str(error), table.label)

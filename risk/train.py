@@ -1,0 +1,253 @@
+"""Fitting the served coefficient tables, on the public data or on a hospital's own table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from risk import additive, data, deterioration, films
+from risk.additive import Table, Term
+from risk.data import Cohort
+from risk.export import to_table
+from risk.features import TABLES
+from risk.fit import Config, Spec, config, fit
+
+Name = Literal["ventilation", "outpatient"]
+DERIVED_UNITS = {"sf_ratio": "%", "rox": "%.min"}
+
+
+def train(
+    name: Name, data_path: Path, out: Path, *, quick: bool = False, scores: Path | None = None
+) -> Table:
+    """Fit one model and write `out`/<name>.json.
+
+    Parameters
+    ----------
+    data_path : a folder laid out like the project's data, or one CSV or Parquet table of your
+        own (`carina risk columns` and `label`, `patient`, optionally `hospital`).
+    quick : few bootstrap samples, for tests.
+    scores : CSV of held-out severity predictions (`file`, `extent`) for the severity term.
+
+    Raises
+    ------
+    BadValue : the table cannot be used; the message says why.
+    """
+    settings = settings_for(name, quick)
+    cohort = load(name, data_path)
+    local = data_path.is_file()
+    table = tabulate(name, settings, cohort, local, data_path, scores)
+    table.write(out / f"{name}.json")
+    if name == "outpatient" and not local:
+        folder = data.risk_folder(data_path)
+        deterioration.write(
+            deterioration.from_publication(folder / "published"), out / "four_c_deterioration.json"
+        )
+    return additive.read(out / f"{name}.json")
+
+
+def settings_for(name: Name, quick: bool) -> Config:
+    """The packaged settings, cut short for a quick run."""
+    settings = config(name)
+    return replace(settings, bootstraps=6) if quick else settings
+
+
+def load(name: Name, path: Path) -> Cohort:
+    """The cohort of one model with its derived columns."""
+    if path.is_file():
+        cohort = data.table(name, path)
+    elif name == "ventilation":
+        cohort = data.eicu(data.risk_folder(path))
+    else:
+        cohort = data.mexico(data.risk_folder(path))
+    return derived(name, cohort)
+
+
+def derived(name: Name, cohort: Cohort) -> Cohort:
+    """Add SpO2/FiO2, ROX, confusion, as serving does for each row."""
+    rows = cohort.rows.copy()
+    if name == "outpatient":
+        flow, gcs = pd.to_numeric(rows["oxygen_flow"]), pd.to_numeric(rows["gcs"])
+        words = flow.gt(0).map({True: "oxygen", False: "room_air"}).where(flow.notna(), None)
+        rows["oxygen"] = rows["oxygen"].where(rows["oxygen"].notna(), words)
+        rows["confusion"] = gcs.lt(15).map({True: "yes", False: "no"}).where(gcs.notna(), None)
+        return replace(cohort, rows=rows)
+    flow = pd.to_numeric(rows["oxygen_flow"])
+    from_flow = (0.20 + 0.04 * flow).clip(upper=0.60).where(flow >= 0.25, 0.21)
+    rows["fio2"] = rows["fio2"].where(rows["fio2"].notna(), from_flow.where(flow.notna()))
+    rows["sf_ratio"] = rows["spo2"] / rows["fio2"]
+    rows["rox"] = rows["sf_ratio"] / rows["respiratory_rate"]
+    return replace(cohort, rows=rows)
+
+
+def tabulate(
+    name: Name,
+    settings: Config,
+    cohort: Cohort,
+    local: bool,
+    data_path: Path,
+    scores: Path | None,
+) -> Table:
+    """Fit on `cohort` and add the terms that were fitted or published elsewhere."""
+    settings = with_local_terms(name, settings) if local else settings
+    fitted = fit(settings, cohort, settings.bootstraps)
+    source = "local data" if local else SOURCES[name]
+    table = to_table(name, settings, fitted, units(name), source, {})
+    extra, parameters = ((), {}) if local else apart(name, data_path, scores)
+    if name == "outpatient":
+        parameters.setdefault("pneumonia_threshold_extent", DEFAULT_THRESHOLD)
+    card = card_for(name, settings, cohort, local, parameters)
+    return replace(table, terms=(*table.terms, *extra), card=card)
+
+
+SOURCES: Mapping[Name, str] = {
+    "ventilation": "eICU demo, 131 hospitals (ODbL 1.0)",
+    "outpatient": "Mexican Ministry of Health open data, 2020-05-15",
+}
+DEFAULT_THRESHOLD = 2.6666666666666665  # extent that separates Brixia 0-2 from more (Cohen films)
+
+
+def with_local_terms(name: Name, settings: Config) -> Config:
+    """A hospital's own table may know what the public sets do not: those terms are fitted too."""
+    own = {
+        "ventilation": (
+            Spec("gcs", knots=(3.0, 8.0, 12.0, 14.0, 15.0), trend=-1),
+            Spec("severity_extent", knots=(0.0, 2.0, 4.0, 6.0, 8.0), trend=1),
+        ),
+        "outpatient": (
+            Spec("respiratory_rate", quantiles=4),
+            Spec("spo2", quantiles=4, trend=-1),
+            Spec("urea", quantiles=4),
+            Spec("crp", quantiles=4, trend=1),
+            Spec("lymphocytes", quantiles=4),
+            Spec("oxygen", levels=("room_air", "oxygen")),
+            Spec("confusion", levels=("no", "yes")),
+        ),
+    }[name]
+    return replace(settings, terms=(*settings.terms, *own))
+
+
+def units(name: Name) -> dict[str, str]:
+    """Unit of every variable of one model, derived ones too."""
+    return {**{v.name: v.unit for v in TABLES[name]}, **DERIVED_UNITS}
+
+
+def apart(
+    name: Name, data_path: Path, scores: Path | None
+) -> tuple[tuple[Term, ...], dict[str, Any]]:
+    """The terms that were not fitted on the model's own set, and what the card says of them."""
+    if name == "outpatient":
+        points = deterioration.from_publication(data.risk_folder(data_path) / "published")
+        threshold = films.pneumonia_threshold(data_path, scores)
+        parameters: dict[str, Any] = {
+            "pneumonia_threshold_extent": threshold,
+            "log_odds_per_4c_point": round(points.log_odds_per_point(), 6),
+        }
+        return deterioration.terms(points), parameters
+    weight = films.severity_weight(data_path, scores)
+    gcs = gcs_term(data.risk_folder(data_path))
+    parameters = {
+        "severity_weight_raw": round(weight.raw, 4),
+        "severity_weight_standard_error": round(weight.standard_error, 4),
+        "severity_weight_used": round(weight.shrunk, 4),
+        "severity_overlap_with_spo2": films.OVERLAP,
+        "severity_neutral_extent": films.NEUTRAL_EXTENT,
+        "severity_films": weight.films,
+        "severity_patients": weight.patients,
+        "severity_intubated_patients": weight.events,
+        "severity_scored_by": weight.scored_by,
+    }
+    return (gcs, films.severity_term(weight)), parameters
+
+
+GCS_SOURCE = "PhysioNet/CinC 2012 (ODC-BY 1.0), fitted apart and halved"
+
+
+def gcs_term(folder: Path) -> Term:
+    """The coma scale's curve from CinC 2012, halved, zero at 15 and exactly zero when missing."""
+    settings = config("gcs")
+    cohort = data.cinc(folder)
+    fitted = fit(settings, cohort, settings.bootstraps)
+    whole = to_table("gcs", settings, fitted, {"gcs": "points"}, GCS_SOURCE, {})
+    term = next(term for term in whole.terms if term.variable == "gcs")
+    halved = [0.5 * (value - term.log_odds[-1]) for value in term.log_odds]
+    variance = [0.25 * (v + term.variance[-1]) for v in term.variance]
+    spread = float(np.var(halved)) + max(variance)
+    return replace(
+        term,
+        log_odds=tuple(round(v, 6) for v in halved),
+        variance=tuple(round(v, 6) for v in variance),
+        missing_log_odds=0.0,
+        missing_variance=round(spread, 6),
+    )
+
+
+def card_for(
+    name: Name, settings: Config, cohort: Cohort, local: bool, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The model card without figures; `evaluate` alone writes those."""
+    facts = CARDS[name]
+    groups = len(np.unique(cohort.group))
+    return {
+        "name": name,
+        "version": settings.version,
+        "task": facts["task"],
+        "input": f"one row with the columns of `carina risk columns {name}`",
+        "output": "probability with a 90 % interval, contributions in log-odds",
+        "data": [f"local table {cohort.name}"] if local else facts["data"],
+        "licence": "as the local data" if local else "coefficients: as the sources allow, research",
+        "split": f"{settings.folds} folds, {groups} {facts['group']} kept whole",
+        "limits": facts["limits"],
+        "command": f"carina train {name} --data DATA -o OUT",
+        "metrics": {},
+        "parameters": {
+            **parameters,
+            "rows": len(cohort),
+            "patients": len(np.unique(cohort.patient)),
+            "events": len(np.unique(cohort.patient[cohort.label])),
+            "settings": settings.as_dict(),
+        },
+    }
+
+
+CARDS: Mapping[Name, Mapping[str, Any]] = {
+    "ventilation": {
+        "task": "probability that invasive ventilation starts within 12 hours, not ventilated now",
+        "group": "hospitals",
+        "data": [
+            "eICU Collaborative Research Database demo (ODbL 1.0): every term without another name",
+            "PhysioNet/CinC Challenge 2012 (ODC-BY 1.0): the term of the Glasgow coma scale",
+            "COVID-19 image collection, Cohen et al. 2020: the term of the film's severity",
+        ],
+        "limits": [
+            "Adults in intensive care in the United States, 2014-2015; not tested on a ward.",
+            "The onset of ventilation comes from several records of unequal quality; those from "
+            "respiratory care are often 4 to 7 hours earlier than the bedside chart.",
+            "The weight of severity was fitted apart, on few films of selected patients; it was "
+            "shrunk, and half of it was taken off for its overlap with SpO2 by choice.",
+            "The term of the coma scale was fitted apart on another set and halved.",
+            "No term knows a treatment limit: a patient who is not to be intubated has no onset.",
+            "Not valid for children, or after extubation.",
+        ],
+    },
+    "outpatient": {
+        "task": "probability of intensive care, intubation or death after a clinic visit",
+        "group": "states",
+        "data": [
+            "Mexican Ministry of Health open data of 2020-05-15, admissions to 2020-04-30",
+            f"vital signs, urea, CRP, lymphocytes: {deterioration.CITATION}",
+            "pneumonia threshold: Brixia and geographic extent of the Cohen collection",
+        ],
+        "limits": [
+            "Suspected COVID-19 in spring 2020; later variants and vaccination are not in it.",
+            "Includes people admitted on the day; pneumonia was known to the physician.",
+            "Vital signs and blood tests come from published points for inpatients, not from "
+            "this set; blood pressure, heart rate and temperature have no term.",
+            "Coded yes-no comorbidities; unknown is treated as missing.",
+        ],
+    },
+}

@@ -1,0 +1,88 @@
+"""The probability that invasive ventilation starts within the next 12 hours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from risk import rows
+from risk.additive import Table, shipped
+from risk.estimate import Estimate, Value, refused
+from risk.features import TABLES, BadValue, Variable
+
+VARIABLES: tuple[Variable, ...] = TABLES["ventilation"]
+ONE_OF = ("heart_rate", "respiratory_rate", "spo2")
+
+
+def predict(row: Mapping[str, object], table: Table | None = None) -> Estimate:
+    """Estimate one patient's risk now.
+
+    Parameters
+    ----------
+    row : values by the names of `carina risk columns ventilation`; what is missing is left out.
+    table : another coefficient table, for example one fitted on local data.
+
+    Returns
+    -------
+    Estimate
+        Refused where the patient is ventilated already, where heart rate, respiratory rate and
+        SpO2 are all missing, or where a value is impossible. Higher is worse. Measured on adults
+        in intensive care (eICU demo); not valid for children or after extubation.
+    """
+    table = table or shipped("ventilation")
+    try:
+        checked = rows.check(row, VARIABLES)
+        _consistent(checked)
+    except BadValue as error:
+        return rows.refuse_bad(error, table)
+    missing = tuple(v.name for v in VARIABLES if checked[v.name] is None)
+    if checked["ventilated"] == "yes":
+        reason = "the patient is ventilated already; this model answers only before that"
+        return refused(reason, table.label, missing)
+    if all(checked[name] is None for name in ONE_OF):
+        reason = f"expected at least one of {', '.join(ONE_OF)}, found none; measure and send one"
+        return refused(reason, table.label, missing)
+    missing = tuple(name for name in missing if name != "ventilated")
+    return rows.estimate(table, derive(checked), missing)
+
+
+def predict_table(frame: pd.DataFrame, table: Table | None = None) -> pd.DataFrame:
+    """`predict` for every row of a table; see `rows.predict_table`."""
+    table = table or shipped("ventilation")
+    return rows.predict_table(frame, lambda row: predict(row, table), table)
+
+
+def fio2_from_flow(flow_l_min: float) -> float:
+    """FiO2 of an oxygen flow by nasal cannula or mask: 4 % more for each litre a minute.
+
+    The usual bedside rule (0.20 + 0.04 per L/min), not more than 0.60; it is an estimate.
+    """
+    return 0.21 if flow_l_min < 0.25 else min(0.20 + 0.04 * flow_l_min, 0.60)
+
+
+def derive(checked: Mapping[str, Value]) -> dict[str, Value]:
+    """Add what the terms are computed from: FiO2 where only the flow is known, SpO2/FiO2, ROX."""
+    values = dict(checked)
+    if values["fio2"] is None and isinstance(values["oxygen_flow"], float):
+        values["fio2"] = fio2_from_flow(values["oxygen_flow"])
+    spo2, fio2 = values["spo2"], values["fio2"]
+    breaths = values["respiratory_rate"]
+    known = isinstance(spo2, float) and isinstance(fio2, float)
+    values["sf_ratio"] = spo2 / fio2 if known else None  # type: ignore[operator]  # both floats
+    ratio = values["sf_ratio"]
+    both = isinstance(ratio, float) and isinstance(breaths, float)
+    values["rox"] = ratio / breaths if both else None  # type: ignore[operator]  # both floats
+    return values
+
+
+def _consistent(values: Mapping[str, Value]) -> None:
+    """Raise where two values contradict each other."""
+    pairs = [("diastolic_bp", "systolic_bp"), ("mean_bp", "systolic_bp")]
+    pairs += [(f"{name}_min_6h", f"{name}_max_6h") for name in ONE_OF]
+    for smaller, larger in pairs:
+        low, high = values[smaller], values[larger]
+        if isinstance(low, float) and isinstance(high, float) and low > high:
+            raise BadValue(
+                f"expected {smaller} <= {larger}, found {low:g} > {high:g}; check both values"
+            )
