@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     ae_title: str = Field("CARINA", min_length=1, max_length=16, description="called AE title")
     allowed_ae_titles: tuple[str, ...] = Field((), description="calling AE titles; empty: any")
     listener_processes: int = Field(1, ge=1, le=16, description="listener processes on one port")
+    shared_port: bool = Field(False, description="set by Carina for its own listener processes")
     max_associations: int = Field(64, ge=1, le=1000, description="associations per listener")
     max_object_mb: int = Field(512, ge=1, le=4096, description="largest object taken in, MB")
     min_free_disk_mb: int = Field(512, ge=0, description="below this, C-STORE answers 0xA700")

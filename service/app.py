@@ -1,0 +1,293 @@
+"""The composition root: the only place that chooses implementations and opens ports."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from service.api import routes
+from service.api.feed import Feed
+from service.api.headers import install_security_headers
+from service.api.limits import install_body_limit
+from service.api.problems import install_error_handlers
+from service.auth import Auth
+from service.context import Services
+from service.dashboard import views
+from service.dicom import listener, web
+from service.dicom.ingest import Ingest
+from service.errors import OutOfResourcesError, UsageError
+from service.jobs.engine import Engine, Role
+from service.jobs.pipeline import default_models
+from service.settings import Settings
+from service.store.index import Index
+from service.store.objects import FileObjects, ObjectStore
+from service.store.s3 import S3Objects
+
+log = structlog.get_logger(__name__)
+
+
+def clock() -> datetime:
+    """The present moment, timezone-aware UTC."""
+    return datetime.now(UTC)
+
+
+def open_index(settings: Settings) -> Index:
+    """The index at its current schema; the data folder is made when it is missing."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    index = Index(settings.index_url)
+    index.migrate()
+    return index
+
+
+def open_objects(settings: Settings) -> ObjectStore:
+    """S3-compatible when configured, else files."""
+    if settings.object_store_url:
+        return S3Objects(settings.object_store_url, settings.object_store_endpoint)
+    return FileObjects(settings.data_dir / "objects")
+
+
+def configure_logging(settings: Settings) -> None:
+    """JSON lines on standard error; the libraries' own chatter only from WARNING on."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a process works with; `services` is what its edges are handed."""
+
+    settings: Settings
+    index: Index
+    objects: ObjectStore
+    engine: Engine
+    ingest: Ingest
+
+    def close(self) -> None:
+        """Let running studies finish, then let go of the stores."""
+        self.engine.stop()
+        self.index.close()
+
+
+def build(settings: Settings, role: Role) -> Parts:
+    """Open the stores and the jobs for one role of a process; nothing listens yet."""
+    index = open_index(settings)
+    objects = open_objects(settings)
+    engine = Engine(settings, index, objects, role=role)
+    ingest = Ingest(
+        index,
+        objects,
+        engine.study_arrived,
+        clock,
+        max_object_mb=settings.max_object_mb,
+        min_free_disk_mb=settings.min_free_disk_mb,
+    )
+    return Parts(settings, index, objects, engine, ingest)
+
+
+def web_app(parts: Parts) -> FastAPI:
+    """Pages, API and DICOMweb over `parts`."""
+    services = Services(
+        index=parts.index,
+        objects=parts.objects,
+        ingest=parts.ingest,
+        auth=Auth(parts.index, parts.settings, clock),
+        settings=parts.settings,
+        clock=clock,
+        models=default_models(),
+        arrived=parts.engine.study_arrived,
+        observed=parts.engine.risk_due,
+    )
+    feed = Feed(parts.index)
+
+    @asynccontextmanager
+    async def life(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        feed.close()
+
+    app = FastAPI(
+        title="Carina",
+        description="Chest X-ray severity, change and ventilation risk. Research use only.",
+        version=version("carina"),
+        docs_url=None,  # served from local files by the API itself
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=life,
+    )
+    app.include_router(routes.router(services, feed))
+    app.include_router(web.router(parts.index, parts.objects, parts.ingest, web_user(services)))
+    app.include_router(views.router(services))
+    install_error_handlers(app)
+    install_body_limit(app, parts.settings)
+    install_security_headers(app)
+    return app
+
+
+class Running:
+    """A started service: wait for it, stop it."""
+
+    def __init__(self, settings: Settings) -> None:
+        _claim_port("the pages", settings.http_host, settings.http_port, "CARINA_HTTP_PORT")
+        self._parts = build(settings, "all")
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                web_app(self._parts),
+                host=settings.http_host,
+                port=settings.http_port,
+                log_config=None,
+                access_log=False,  # paths carry patient identifiers; the audit has what matters
+                server_header=False,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        self._parts.engine.start()
+        self._ports = Ports(settings, self._parts.ingest)
+
+    def wait(self) -> None:
+        """Serve until SIGINT or SIGTERM, then end in order: ports, pages, jobs, stores."""
+        try:
+            self._server.run()
+        finally:
+            self._ports.close()
+            self._parts.close()
+
+    def wait_ready(self, timeout_s: float = 60.0) -> None:
+        """Come back when the pages answer.
+
+        Raises
+        ------
+        OutOfResourcesError : they do not within `timeout_s`.
+        """
+        end = time.monotonic() + timeout_s
+        while not self._server.started:
+            if time.monotonic() > end:
+                raise OutOfResourcesError(f"expected pages within {timeout_s:.0f} s, found none")
+            time.sleep(0.05)
+
+
+class Ports:
+    """The DICOM port: threads here, or several processes on one port, kept alive."""
+
+    def __init__(self, settings: Settings, ingest: Ingest) -> None:
+        _claim_port("DICOM", settings.dicom_host, settings.dicom_port, "CARINA_DICOM_PORT")
+        self._settings = settings
+        self._closing = threading.Event()
+        self._inside: listener.Listener | None = None
+        self._children: list[subprocess.Popen[bytes]] = []
+        if settings.listener_processes == 1:
+            self._inside = listener.serve(settings, ingest)
+            return
+        self._children = [self._spawn() for _ in range(settings.listener_processes)]
+        threading.Thread(target=self._keep_alive, name="listeners", daemon=True).start()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, **_as_environment(self._settings)}
+        command = [sys.executable, "-m", "service", "listen"]
+        return subprocess.Popen(command, env=environment)  # noqa: S603  # our own interpreter
+
+    def _keep_alive(self) -> None:
+        """Start a listener process again that has ended; the port stays open meanwhile."""
+        while not self._closing.wait(1.0):
+            for place, child in enumerate(self._children):
+                if child.poll() is not None and not self._closing.is_set():
+                    log.warning("listener ended, started again", status=child.returncode)
+                    self._children[place] = self._spawn()
+
+    def close(self) -> None:
+        """Stop taking in; what was not acknowledged will be sent again."""
+        self._closing.set()
+        if self._inside is not None:
+            self._inside.stop()
+        for child in self._children:
+            child.terminate()
+        for child in self._children:
+            child.wait(timeout=10)
+
+
+def _as_environment(settings: Settings) -> dict[str, str]:
+    """The settings that the command line overrode, for a child; one listener a child."""
+    return {
+        "CARINA_DATA_DIR": str(settings.data_dir),
+        "CARINA_DICOM_PORT": str(settings.dicom_port),
+        "CARINA_LISTENER_PROCESSES": "1",
+        "CARINA_SHARED_PORT": "true",
+    }
+
+
+def _claim_port(what: str, host: str, port: int, variable: str) -> None:
+    """Say in plain words when a port is taken, before anything is started.
+
+    Raises
+    ------
+    UsageError : the port is taken.
+    """
+    if port == 0:
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UsageError(
+                f"expected port {port} free for {what}, found it taken ({error.strerror}): stop "
+                f"the other program or set {variable} to a free port"
+            ) from error
+
+
+def start(settings: Settings) -> Running:
+    """Start pages, API, DICOM port and worker in this process tree."""
+    configure_logging(settings)
+    return Running(settings)
+
+
+def listen(settings: Settings, stopped: threading.Event) -> None:
+    """The DICOM port alone, until `stopped`."""
+    configure_logging(settings)
+    parts = build(settings, "enqueue")
+    parts.engine.start()
+    try:
+        if settings.shared_port:
+            port = listener.serve(settings, parts.ingest)
+            stopped.wait()
+            port.stop()
+        else:
+            ports = Ports(settings, parts.ingest)
+            stopped.wait()
+            ports.close()
+    finally:
+        parts.close()
+
+
+def work(settings: Settings, stopped: threading.Event) -> None:
+    """The jobs alone, until `stopped`."""
+    configure_logging(settings)
+    parts = build(settings, "work")
+    parts.engine.start()
+    try:
+        stopped.wait()
+    finally:
+        parts.close()

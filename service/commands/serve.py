@@ -1,0 +1,101 @@
+"""`carina serve`, `listen`, `worker`, `import` and `migrate`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from service import app
+from service.errors import InvalidObjectError, UsageError
+from service.settings import Settings
+
+OVERRIDES = ("data_dir", "http_port", "dicom_port")
+
+
+def settings_from(options: argparse.Namespace) -> Settings:
+    """The environment's settings with the command line's over them.
+
+    Raises
+    ------
+    UsageError : a variable has a value that cannot be.
+    """
+    given: dict[str, Any] = {
+        name: getattr(options, name)
+        for name in OVERRIDES
+        if getattr(options, name, None) is not None
+    }
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"CARINA_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}"
+            for one in error.errors(include_input=False, include_url=False)
+        )
+        raise UsageError(f"expected settings as in docs/settings.md, found {wrong}") from error
+
+
+def run(settings: Settings, role: str) -> int:
+    """Serve, listen or work until SIGINT or SIGTERM."""
+    if role == "serve":
+        running = app.start(settings)
+        print(
+            f"carina: pages on http://{settings.http_host}:{settings.http_port}, "
+            f"DICOM on {settings.dicom_host}:{settings.dicom_port} ({settings.ae_title}). "
+            "Research use only.",
+            flush=True,
+        )
+        running.wait()
+        return 0
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    (app.listen if role == "listen" else app.work)(settings, stopped)
+    return 0
+
+
+def take_in(settings: Settings, paths: Sequence[Path]) -> int:
+    """Take DICOM files in as C-STORE would; 0 when each was kept, 1 when some were not."""
+    app.configure_logging(settings)
+    parts = app.build(settings, "enqueue")
+    parts.engine.start()
+    counts = {"stored": 0, "duplicate": 0, "conflict": 0, "failed": 0}
+    try:
+        for file in _files(paths):
+            counts[_take(parts, file)] += 1
+    finally:
+        parts.close()
+    print(", ".join(f"{count} {what}" for what, count in counts.items()))
+    return 1 if counts["failed"] or not sum(counts.values()) else 0
+
+
+def _take(parts: app.Parts, file: Path) -> str:
+    try:
+        data = file.read_bytes()
+        return parts.ingest.take(data, source="import", actor="console", address="local").outcome
+    except (InvalidObjectError, OSError) as error:
+        print(f"{file}: {error}", file=sys.stderr)
+        return "failed"
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(one for one in path.rglob("*") if one.is_file())
+        elif path.is_file():
+            yield path
+        else:
+            raise UsageError(f"expected files or folders, found nothing at {path}: check the path")
+
+
+def migrate(settings: Settings) -> int:
+    """Bring the index to the current schema."""
+    app.open_index(settings).close()
+    print("the index is at the current schema")
+    return 0
