@@ -156,6 +156,26 @@ def run_study(
     return kept
 
 
+def give_up(study: Study, index: Index, now: datetime, result_id: str) -> StudyResult:
+    """Put a failed result in force for a study whose runs ended the process again and again."""
+    result = StudyResult(
+        result_id=result_id,
+        study_uid=study.study_uid,
+        patient_id=study.patient_id,
+        sop_instance_uid=None,
+        status="failed",
+        reason="crashed",
+        message="The process ended each time that this study was worked on; see its log.",
+        created_at=now,
+        acquired_at=study.acquired_at,
+        revision=study.revision,
+    )
+    kept = index.add_result(result, _audit(result))
+    metrics.STUDIES.labels(kept.status).inc()
+    _log.error("study given up", result_id=kept.result_id)
+    return kept
+
+
 def films_of(instances: Sequence[Instance]) -> tuple[Instance, ...]:
     """Those that may be a film: received from outside, of a class that is scored.
 

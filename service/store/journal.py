@@ -97,6 +97,27 @@ class Journal(Database):
         with self._read() as connection:
             return tuple(payloads.delivery(row) for row in connection.execute(query).mappings())
 
+    def take_deliveries(
+        self, now: datetime, until: datetime, limit: int = 20
+    ) -> tuple[Delivery, ...]:
+        """Take due deliveries for one worker: to others they are not due before `until`.
+
+        A worker that dies gives them back by doing nothing.
+        """
+        query = (
+            select(DELIVERIES)
+            .where(DELIVERIES.c.state == "waiting", DELIVERIES.c.due_at <= now)
+            .order_by(DELIVERIES.c.due_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        with self._write() as connection:
+            rows = connection.execute(query).mappings().all()
+            ids = [row["delivery_id"] for row in rows]
+            taken = update(DELIVERIES).where(DELIVERIES.c.delivery_id.in_(ids))
+            connection.execute(taken.values(due_at=until))
+            return tuple(payloads.delivery(row) for row in rows)
+
     def deliveries(self, result_id: str | None = None) -> tuple[Delivery, ...]:
         """Give the deliveries of one result, or the newest thousand of all, newest first."""
         query = select(DELIVERIES).order_by(DELIVERIES.c.updated_at.desc()).limit(1000)

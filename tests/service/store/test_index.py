@@ -394,6 +394,15 @@ def test_deliveries_wait_longer_after_each_attempt(filled: Index) -> None:
     assert filled.deliveries("r2") == ()
 
 
+def test_a_delivery_is_taken_by_one_worker_at_a_time(filled: Index) -> None:
+    filled.add_result(RESULT, AUDIT)
+    new = Delivery("d1", "r1", "PACS@host:104", "2.25.1", "waiting", 0, NOW)
+    filled.add_delivery(new)
+    assert filled.take_deliveries(NOW, NOW + HOUR) == (new,)
+    assert filled.take_deliveries(NOW, NOW + HOUR) == ()
+    assert filled.take_deliveries(NOW + HOUR, NOW + 2 * HOUR) == (new,)
+
+
 def test_counts_tell_what_is_kept_and_what_waits(filled: Index) -> None:
     counts = filled.counts()
     assert (counts["patients"], counts["studies"], counts["instances"]) == (1, 1, 1)

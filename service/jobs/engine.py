@@ -1,0 +1,367 @@
+"""Durable work: what was acknowledged is scored, told and sent, whatever dies in between.
+
+DBOS keeps the queues and the steps that are done (SQLite beside the index, or PostgreSQL). Every
+process may enqueue; processes with workers also run. Each step can be repeated without harm, and
+`recover` enqueues again whatever the index says is not done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import socket
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Literal
+
+import structlog
+from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
+from sqlalchemy import make_url
+
+from service.errors import CarinaError, OutOfResourcesError
+from service.jobs import delivery, pipeline, workflows
+from service.jobs.delivery import Outbox, default_outbox
+from service.jobs.pipeline import Models, default_models
+from service.jobs.risk import RiskModels, default_risk_models, run_risk
+from service.records import Study
+from service.settings import Settings
+from service.store.index import Index
+from service.store.objects import ObjectStore
+
+Role = Literal["all", "enqueue", "work"]
+STUDIES, RISKS, DELIVERIES, TICKS = "carina-studies", "carina-risks", "carina-sends", "carina-ticks"
+POLL_S = 0.25
+REST_S = 5  # observations of one patient within so many seconds lead to one computation
+STUCK_AFTER = timedelta(minutes=15)
+RECOVER_EVERY_MIN = 5
+KEEP_JOBS = timedelta(days=7)
+CRASHED = "MAX_RECOVERY_ATTEMPTS_EXCEEDED"
+FINISHED = ("SUCCESS", "ERROR", "CANCELLED", CRASHED)
+_log = structlog.get_logger(__name__)
+
+
+def digest(text: str) -> str:
+    """A name for a patient or study that may stand in logs and job identifiers."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def clock() -> datetime:
+    """The present moment, timezone-aware UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Science:
+    """Everything that a worker computes with; loaded only where work is done."""
+
+    models: Models
+    risk: RiskModels
+    outbox: Outbox
+
+
+class Engine:
+    """The jobs of one process.
+
+    Parameters
+    ----------
+    models : what judges a study; None: those that ship with Carina, loaded when work starts.
+    role : "all" (serve: enqueues, works with `settings.workers`), "enqueue" (listeners), or
+        "work" (at least one worker).
+    risk_models, outbox : as `models`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        index: Index,
+        objects: ObjectStore,
+        models: Models | None = None,
+        *,
+        role: Role = "all",
+        risk_models: RiskModels | None = None,
+        outbox: Outbox | None = None,
+        clock: Callable[[], datetime] = clock,
+    ) -> None:
+        self.settings = settings
+        self.index = index
+        self.objects = objects
+        self.clock = clock
+        workers = {"all": settings.workers, "enqueue": 0, "work": max(1, settings.workers)}
+        self.workers = workers[role]
+        self._models, self._risk_models, self._outbox = models, risk_models, outbox
+        self._science: Science | None = None
+        self._client: DBOSClient | None = None
+        self._place: IO[str] | None = None
+
+    def migrate(self) -> None:
+        """Make the tables of the jobs; several processes may do so at once."""
+        url = self.settings.jobs_url
+        if url.startswith("sqlite"):
+            _prepare_sqlite(Path(make_url(url).database or ""))
+        DBOS.migrate(url)
+
+    def start(self) -> None:
+        """Open the queues and, with workers, begin to work through them."""
+        self.migrate()
+        self._client = DBOSClient(
+            system_database_url=self.settings.jobs_url,
+            application_name="carina",
+            retry_connection_errors=False,  # a listener answers 0xA700 at once
+        )
+        if self.workers:
+            self._launch()
+            self.recover()
+            self.ward_due(self.clock())  # the last full hour may have passed while nobody worked
+        _log.info("jobs started", workers=self.workers)
+
+    def _launch(self) -> None:
+        workflows.go_to_work(self)
+        DBOS(config=self._config())
+        DBOS.launch()
+        register = DBOS.register_queue
+        register(STUDIES, worker_concurrency=self.workers, polling_interval_sec=POLL_S,
+                 on_conflict="always_update")  # fmt: skip
+        register(RISKS, worker_concurrency=2, polling_interval_sec=POLL_S)
+        register(DELIVERIES, worker_concurrency=1, polling_interval_sec=POLL_S)
+        register(TICKS, worker_concurrency=1, polling_interval_sec=1.0)
+        DBOS.apply_schedules(
+            [
+                {
+                    "schedule_name": "carina-minute",
+                    "workflow_fn": workflows.tick,
+                    "schedule": "* * * * *",
+                    "context": None,
+                    "queue_name": TICKS,
+                }
+            ]
+        )
+
+    def _config(self) -> DBOSConfig:
+        return DBOSConfig(
+            name="carina",
+            system_database_url=self.settings.jobs_url,
+            application_version="carina",  # jobs survive an upgrade: their steps may be repeated
+            executor_id=self._take_place(),
+            log_level="WARNING",
+            console_log_level="WARNING",
+        )
+
+    def _take_place(self) -> str:
+        """A name that this process alone holds on this machine, and gets again after a crash.
+
+        DBOS hands the unfinished jobs of that name to whoever starts under it.
+        """
+        folder = self.settings.data_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(1000):
+            file = (folder / f"worker-{number}.lock").open("w")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.close()
+                continue
+            self._place = file
+            return f"{socket.gethostname()}-{number}"
+        raise OutOfResourcesError("expected a free worker place, found 1000 taken; stop some")
+
+    def stop(self, grace_s: int = 10) -> None:
+        """Take no more work, wait for what is running, and let go; the rest is done at next start.
+
+        Parameters
+        ----------
+        grace_s : how long running studies may take to finish; 0: they are repeated later.
+        """
+        if workflows.is_at_work(self):
+            DBOS.destroy(workflow_completion_timeout_sec=grace_s)
+            workflows.go_home()
+        if self._client is not None:
+            self._client.destroy()
+            self._client = None
+        if self._place is not None:
+            self._place.close()
+            self._place = None
+
+    @property
+    def science(self) -> Science:
+        """The models, loaded at the first need."""
+        if self._science is None:
+            settings = self.settings
+            self._science = Science(
+                models=self._models or default_models(),
+                risk=self._risk_models or default_risk_models(),
+                outbox=self._outbox or default_outbox(settings.destinations, settings.ae_title),
+            )
+        return self._science
+
+    def _enqueue(self, options: EnqueueOptions, *arguments: str) -> None:
+        if self._client is None:
+            raise OutOfResourcesError("expected the jobs to be started, found them stopped")
+        try:
+            self._client.enqueue(options, *arguments)
+        except CarinaError:
+            raise
+        except Exception as error:
+            pipeline.log_failure("enqueue failed", error)
+            raise OutOfResourcesError(
+                f"expected the job queue to take a job, found {type(error).__name__}; "
+                "check its database and disk, then send again"
+            ) from error
+
+    def study_arrived(self, study_uid: str) -> None:
+        """Have a study scored that has films its result has not seen. Durable when it returns."""
+        study = self.index.study(study_uid)
+        if study.revision:
+            self._enqueue_study(study, f"{study.revision}")
+
+    def _enqueue_study(self, study: Study, generation: str) -> None:
+        job = EnqueueOptions(
+            queue_name=STUDIES,
+            workflow_name="carina_study",
+            workflow_id=f"study-{digest(study.study_uid)}-{generation}",
+        )
+        self._enqueue(job, study.study_uid)
+
+    def risk_due(self, patient_id: str) -> None:
+        """Have the risk of a patient computed again, once for all news of a few seconds."""
+        now = self.clock().timestamp()
+        turn = int(now // REST_S) + 1
+        job = EnqueueOptions(
+            queue_name=RISKS,
+            workflow_name="carina_risk",
+            workflow_id=f"risk-{digest(patient_id)}-{turn}",
+            delay_seconds=max(0.0, turn * REST_S - now),
+        )
+        self._enqueue(job, patient_id)
+
+    def ward_due(self, at: datetime) -> None:
+        """Have the risk of every admitted patient computed for one moment."""
+        job = EnqueueOptions(
+            queue_name=RISKS, workflow_name="carina_ward", workflow_id=f"ward-{at.isoformat()}"
+        )
+        self._enqueue(job, at.isoformat())
+
+    def recover(self) -> int:
+        """Enqueue again what the index holds as not done and no job is going to do."""
+        studies = self.index.pending_studies()
+        for study in studies:
+            job = f"study-{digest(study.study_uid)}-{study.revision}"
+            fate = self._fate(job)
+            if fate == CRASHED:
+                pipeline.give_up(study, self.index, self.clock(), workflows.result_id(job))
+            elif fate == "lost":
+                turn = int(self.clock().timestamp() // STUCK_AFTER.total_seconds())
+                self._enqueue_study(study, f"{study.revision}-{turn}")
+            elif fate == "unknown":
+                self._enqueue_study(study, str(study.revision))
+        return len(studies)
+
+    def _fate(self, job: str) -> str:
+        """What becomes of a job: "unknown" to the queue, "waiting", "lost", or `CRASHED`."""
+        if self._client is None:
+            return "waiting"
+        found = self._client.list_workflows(workflow_ids=[job], load_input=False, load_output=False)
+        if not found:
+            return "unknown"
+        status = found[0].status
+        if status == CRASHED:
+            return CRASHED
+        quiet_s = self.clock().timestamp() - (found[0].updated_at or 0) / 1000
+        stuck = status == "PENDING" and quiet_s > STUCK_AFTER.total_seconds()
+        return "lost" if stuck or status in FINISHED else "waiting"
+
+    def forget_old_jobs(self) -> int:
+        """Delete jobs that were finished a week ago; results and audit stay in the index."""
+        if self._client is None:
+            return 0
+        before = (self.clock() - KEEP_JOBS).isoformat()
+        count = 0
+        while True:
+            old = self._client.list_workflows(
+                status=list(FINISHED), end_time=before, limit=500, load_input=False,
+                load_output=False,
+            )  # fmt: skip
+            if not old:
+                return count
+            self._client.delete_workflows([one.workflow_id for one in old])
+            count += len(old)
+
+    def now(self) -> datetime:
+        """The present moment by the clock of this engine."""
+        return self.clock()
+
+    def score(self, study_uid: str, identifier: str) -> str | None:
+        """Judge a study; give the identifier of the result in force."""
+        result = pipeline.run_study(
+            study_uid, self.index, self.objects, self.science.models, self.clock(),
+            result_id=identifier,
+        )  # fmt: skip
+        return result.result_id if result else None
+
+    def follow(self, study_uid: str, kept: str) -> None:
+        """Do what a result asks for: risk again, the next study again, reports out."""
+        study = self.index.study(study_uid)
+        self.risk_due(study.patient_id)
+        later = pipeline.next_study(self.index, study)
+        if later is not None:
+            other = self.index.study(later.study_uid)
+            prior = pipeline.newest_prior(self.index, other)
+            if not pipeline.is_up_to_date(later, other, prior):
+                self._enqueue_study(other, f"after-{kept}")
+        job = EnqueueOptions(
+            queue_name=DELIVERIES,
+            workflow_name="carina_delivery",
+            workflow_id=f"deliver-{kept}",
+        )
+        self._enqueue(job, kept)
+
+    def compute_risk(self, patient_id: str, at: datetime) -> None:
+        """Append one risk to a patient's series."""
+        run_risk(patient_id, self.index, at, self.science.risk)
+
+    def compute_ward(self, at: datetime) -> int:
+        """Compute the risk of every admitted patient at one moment."""
+        page, count = 200, 0
+        while patients := self.index.patients(admitted=True, limit=page, offset=count):
+            for patient in patients:
+                try:
+                    self.compute_risk(patient.patient_id, at)
+                except CarinaError:
+                    raise
+                except Exception as error:  # noqa: BLE001  # the others still get theirs
+                    pipeline.log_failure("risk failed", error, patient=digest(patient.patient_id))
+            count += len(patients)
+        return count
+
+    def prepare(self, identifier: str) -> None:
+        """Make the SR and SEG of a result and put them on their way."""
+        outbox = self.science.outbox
+        delivery.prepare(identifier, self.index, self.objects, outbox, self.clock())
+
+    def send_due(self) -> int:
+        """Try what is due to be sent."""
+        return delivery.send_due(self.index, self.objects, self.science.outbox, self.clock())
+
+    def every_minute(self, at: datetime) -> None:
+        """Send what is due; at their times compute the ward, recover, and tidy up."""
+        minute = int(at.timestamp() // 60)
+        job = EnqueueOptions(
+            queue_name=DELIVERIES, workflow_name="carina_send", workflow_id=f"send-{minute}"
+        )
+        self._enqueue(job)
+        if minute % self.settings.risk_interval_minutes == 0:
+            self.ward_due(at)
+        if minute % RECOVER_EVERY_MIN == 0:
+            self.recover()
+        if minute % (24 * 60) == 0:
+            self.forget_old_jobs()
+
+
+def _prepare_sqlite(path: Path) -> None:
+    """Make the file in WAL mode, which stays: readers and the queue do not wait for each other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=30)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
