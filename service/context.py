@@ -15,6 +15,7 @@ from service.store.objects import ObjectStore
 if TYPE_CHECKING:  # the science is loaded by whoever builds the services, not by the pages
     from models.radiograph import Radiograph
     from models.severity.predict import Severity, SeverityChange
+    from models.structures.measures import Measures
     from models.structures.predict import Structures
     from registration.predict import Alignment
 
@@ -31,6 +32,10 @@ class Models(Protocol):
         """The 20 structures."""
 
     @property
+    def measure(self) -> Callable[[Structures], Measures]:
+        """What is measured on the structures."""
+
+    @property
     def score(self) -> Callable[[Radiograph], Severity]:
         """Severity of one film."""
 
@@ -39,8 +44,8 @@ class Models(Protocol):
         """Severity of the prior, severity of the current film: the change."""
 
     @property
-    def align(self) -> Callable[[Radiograph, Radiograph, Structures, Structures], Alignment]:
-        """Prior, current, and the structures of both."""
+    def align(self) -> Callable[..., Alignment]:
+        """Prior, current, and the structures of both where they are known."""
 
 
 class Intake(Protocol):

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, insert, select, tuple_, update
 
+from service.errors import NotFoundError
 from service.records import AuditEvent, Observation, RiskRecord
 from service.store import payloads
 from service.store.database import Database, advisory_lock, insert_missing
@@ -87,6 +88,15 @@ class Risks(Database):
                 count += _add_batch(connection, batch)
             write_audit(connection, audit)
         return count
+
+    def observation(self, observation_id: str) -> Observation:
+        """Give one value in force by its identifier; NotFoundError where there is none."""
+        query = select(OBSERVATIONS).where(OBSERVATIONS.c.observation_id == observation_id, IN_FORCE)
+        with self._read() as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise NotFoundError("expected an observation under this identifier, found none")
+        return payloads.observation(row)
 
     def observations(
         self,

@@ -1,0 +1,1 @@
+"""FHIR R4: observations in; risk, severity and reports out."""

@@ -1,0 +1,58 @@
+"""The ward at a glance, and the audit trail for the administrator."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+
+from service.api.dependencies import Administrator, Reader
+from service.api.patients import Limit, Offset, Text
+from service.api.schemas import AuditOut, AuditsOut, WorklistOut, WorklistRowOut
+
+routes = APIRouter()
+
+
+@routes.get("/worklist", response_model=WorklistOut, tags=["worklist"])
+def worklist(
+    *,
+    caller: Reader,
+    ward: Text = "",
+    band: Literal["", "high", "medium", "low", "unknown"] = "",
+    search: Text = "",
+    sort: Literal["risk", "change", "severity", "name", "ward", "admitted"] = "risk",
+    descending: bool = True,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    offset: Offset = 0,
+) -> WorklistOut:
+    """Admitted patients, ranked by ventilation risk unless asked otherwise."""
+    now = caller.services.clock()
+    rows, total = caller.services.index.worklist(
+        ward=ward or None,
+        band=band or None,
+        search=search,
+        sort=sort,
+        descending=descending,
+        limit=limit,
+        offset=offset,
+        now=now,
+    )
+    caller.saw_list("worklist", len(rows))
+    return WorklistOut(total=total, now=now, rows=[WorklistRowOut.of(row, now) for row in rows])
+
+
+@routes.get("/audits", response_model=AuditsOut, tags=["audit"])
+def audits(
+    *,
+    caller: Administrator,
+    patient_id: Text = "",
+    actor: Text = "",
+    limit: Limit = 100,
+    offset: Offset = 0,
+) -> AuditsOut:
+    """Who did what to which patient's data, newest first. For administrators."""
+    found = caller.services.index.audits(
+        patient_id=patient_id or None, actor=actor or None, limit=limit, offset=offset
+    )
+    caller.saw_list("audits", len(found))
+    return AuditsOut(audits=[AuditOut.model_validate(one) for one in found])
