@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from registration.difference import difference
+
 from .test_warp import picture
 
 LUNGS = np.zeros((64, 64), bool)

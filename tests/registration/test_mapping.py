@@ -8,6 +8,7 @@ from models.frame import fit
 from registration import affine
 from registration.mapping import Mapping
 from registration.warp import identity_grid, integrate, sample
+
 from .test_warp import smooth_velocity
 
 SIZE = 64

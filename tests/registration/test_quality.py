@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from registration.quality import dice, refusal
+
 from .test_mapping import SIZE, still
 
 GOOD = {"right_lung": 0.95, "left_lung": 0.94}
