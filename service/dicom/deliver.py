@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pynetdicom import AE
-from pynetdicom.presentation import build_context
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext, build_context
 
 from service.dicom.header import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from service.dicom.sop_classes import VERIFICATION
 from service.errors import DeliveryError, UsageError
 
 CONNECT_TIMEOUT_S = 10.0
@@ -57,28 +62,17 @@ def send(data: bytes, destination: str, calling_ae: str = "CARINA") -> None:
     DeliveryError : nobody answers, the association or the object is refused; try again later.
     UsageError : `destination` has another form.
     """
-    where = parse_destination(destination)
     ds = dcmread(io.BytesIO(data))
-    ae = _application_entity(calling_ae)
-    assoc = ae.associate(
-        where.host,
-        where.port,
-        contexts=[build_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)],
-        ae_title=where.ae_title,
-        max_pdu=MAX_PDU_BYTES,
-    )
-    if not assoc.is_established:
-        raise DeliveryError(_why_no_association(assoc.is_rejected, destination))
-    try:
-        answer = assoc.send_c_store(ds)
-    except ValueError as error:  # no accepted context
-        raise DeliveryError(
-            f"expected {destination} to accept {ds.SOPClassUID.name}, found it refused; "
-            "allow this SOP class there"
-        ) from error
-    finally:
-        assoc.release()
-    _check_answer(answer.get("Status"), answer.get("ErrorComment", ""), destination)
+    context = build_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
+    with _association(destination, context, calling_ae) as assoc:
+        try:
+            answer = assoc.send_c_store(ds)
+        except ValueError as error:  # the context was not accepted
+            raise DeliveryError(
+                f"expected {destination} to accept {ds.SOPClassUID.name}, found it refused; "
+                "allow this SOP class there"
+            ) from error
+    _check_answer(answer, destination)
 
 
 def echo(destination: str, calling_ae: str = "CARINA") -> None:
@@ -88,29 +82,34 @@ def echo(destination: str, calling_ae: str = "CARINA") -> None:
     ------
     DeliveryError : it does not answer.
     """
+    with _association(destination, build_context(VERIFICATION), calling_ae) as assoc:
+        answer = assoc.send_c_echo()
+    _check_answer(answer, destination)
+
+
+@contextmanager
+def _association(
+    destination: str, context: PresentationContext, calling_ae: str
+) -> Iterator[Association]:
     where = parse_destination(destination)
-    assoc = _application_entity(calling_ae).associate(
-        where.host,
-        where.port,
-        contexts=[build_context("1.2.840.10008.1.1")],
-        ae_title=where.ae_title,
-    )
-    if not assoc.is_established:
-        raise DeliveryError(_why_no_association(assoc.is_rejected, destination))
-    answer = assoc.send_c_echo()
-    assoc.release()
-    _check_answer(answer.get("Status"), "", destination)
-
-
-def _application_entity(calling_ae: str) -> AE:
     ae = AE(ae_title=calling_ae)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION
-    ae.connection_timeout = CONNECT_TIMEOUT_S
-    ae.acse_timeout = CONNECT_TIMEOUT_S
-    ae.dimse_timeout = ANSWER_TIMEOUT_S
-    ae.network_timeout = ANSWER_TIMEOUT_S
-    return ae
+    ae.connection_timeout = ae.acse_timeout = CONNECT_TIMEOUT_S
+    ae.dimse_timeout = ae.network_timeout = ANSWER_TIMEOUT_S
+    assoc = ae.associate(
+        where.host, where.port, [context], ae_title=where.ae_title, max_pdu=MAX_PDU_BYTES
+    )
+    if not assoc.is_established:
+        raise DeliveryError(_why_no_association(assoc.is_rejected, destination))
+    connection = assoc.dul.socket and assoc.dul.socket.socket
+    try:
+        yield assoc
+    finally:
+        if assoc.is_established:
+            assoc.release()
+        if connection:
+            connection.close()  # pynetdicom leaves it open when the peer was gone first
 
 
 def _why_no_association(rejected: bool, destination: str) -> str:
@@ -122,12 +121,21 @@ def _why_no_association(rejected: bool, destination: str) -> str:
     return f"expected an answer from {destination}, found none; check host, port and the network"
 
 
-def _check_answer(status: int | None, comment: str, destination: str) -> None:
+def _check_answer(answer: Dataset, destination: str) -> None:
+    status = answer.get("Status")
     if status is None:
-        raise DeliveryError(f"expected {destination} to answer, found the association broken")
+        raise DeliveryError(
+            f"expected {destination} to answer, found the association broken; "
+            "the object is kept here and tried again"
+        )
     # PS3.4 B.2.3: 0x0000 stored, 0xBxxx stored with a warning.
     if status != 0x0000 and status & 0xF000 != 0xB000:
         raise DeliveryError(
-            f"expected {destination} to store the object, found status 0x{status:04X} {comment}; "
-            "it is kept here and tried again".replace("  ", " ")
+            f"expected {destination} to store the object, found status 0x{status:04X}"
+            f"{_comment(answer)}; it is kept here and tried again"
         )
+
+
+def _comment(answer: Dataset) -> str:
+    comment = answer.get("ErrorComment", "")
+    return f" ({comment})" if comment else ""

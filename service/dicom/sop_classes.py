@@ -22,17 +22,16 @@ _ELSEWHERE = frozenset(
         "1.2.840.10008.1.2.7.3",
     }
 )
-_PREFERRED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")  # what every sender can produce
 
 STORAGE_CLASSES: tuple[str, ...] = tuple(
     str(context.abstract_syntax) for context in AllStoragePresentationContexts
 )
 """SOP class UIDs that are taken in by C-STORE and STOW-RS."""
 
-TRANSFER_SYNTAXES: tuple[str, ...] = _PREFERRED + tuple(
-    uid for uid in ALL_TRANSFER_SYNTAXES if uid not in _ELSEWHERE and uid not in _PREFERRED
+TRANSFER_SYNTAXES: tuple[str, ...] = tuple(
+    uid for uid in ALL_TRANSFER_SYNTAXES if uid not in _ELSEWHERE
 )
-"""Transfer syntax UIDs that are taken in, the preferred one first (PS3.8 9.3.3.2)."""
+"""Transfer syntax UIDs that are taken in; the sender's first one is chosen."""
 
 _STORAGE = frozenset(STORAGE_CLASSES)
 _SYNTAXES = frozenset(TRANSFER_SYNTAXES)
