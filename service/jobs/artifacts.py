@@ -138,35 +138,33 @@ def _outlines(structures: Structures, contours: Callable[[NDArray[np.bool_]], Po
 
 
 def _scaled(line: list[tuple[float, float]], scale: NDArray[np.float64]) -> list[list[float]]:
-    """Move points between two grids of pixel centres over the same film."""
-    points = (np.asarray(line, float).reshape(-1, 2) + 0.5) * scale - 0.5
+    """Move points between two grids over the same film; both measure from the film's corner."""
+    points = np.asarray(line, float).reshape(-1, 2) * scale
     return [[round(float(row), 1), round(float(column), 1)] for row, column in points]
 
 
-def unpack_probabilities(data: bytes) -> tuple[NDArray[np.float32], Frame, tuple[bool, ...], str]:
-    """Read the "structures" artifact: probabilities, their frame, visibility and the model."""
+def unpack_structures(data: bytes) -> Structures:
+    """Read the "structures" artifact back; the spacing of the film is not kept in it."""
+    from models.structures.predict import Structures  # noqa: PLC0415
+
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        probabilities = (arrays["probabilities"].astype(np.float32) + 0.5) / 256
-        frame = Frame(
-            shape=_pair(arrays["shape"]),
-            size=int(arrays["size"]),
-            inner=_pair(arrays["inner"]),
-            top=int(arrays["corner"][0]),
-            left=int(arrays["corner"][1]),
+        return Structures(
+            probabilities=(arrays["probabilities"].astype(np.float32) + 0.5) / 256,
+            frame=Frame(
+                shape=_pair(arrays["shape"]),
+                size=int(arrays["size"]),
+                inner=_pair(arrays["inner"]),
+                top=int(arrays["corner"][0]),
+                left=int(arrays["corner"][1]),
+            ),
+            visible=tuple(bool(one) for one in arrays["visible"]),
+            spacing_mm=None,
+            model=str(arrays["model"]),
         )
-        visible = tuple(bool(one) for one in arrays["visible"])
-        return probabilities, frame, visible, str(arrays["model"])
 
 
 def _pair(values: NDArray[Any]) -> tuple[int, int]:
     return int(values[0]), int(values[1])
-
-
-def masks_on_film(data: bytes) -> tuple[NDArray[np.bool_], tuple[bool, ...]]:
-    """The masks (20, H, W) on the original film's grid, and which are visible, for the SEG."""
-    probabilities, frame, visible, _model = unpack_probabilities(data)
-    masks = [from_frame(one, frame) > 0.5 for one in probabilities]  # one at a time: memory
-    return np.stack(masks), visible
 
 
 def alignment_artifacts(alignment: Alignment) -> list[Artifact]:

@@ -16,7 +16,7 @@ from pydicom import Dataset, dcmread
 
 from service import metrics
 from service.errors import DeliveryError, NotFoundError, UsageError
-from service.jobs.artifacts import masks_on_film
+from service.jobs.artifacts import unpack_structures
 from service.records import OWN_SOURCE, AuditEvent, Delivery, Instance, StudyResult
 from service.store.index import Index
 from service.store.objects import ObjectStore
@@ -108,8 +108,8 @@ def _report(
 def _segmentation(
     source: Dataset, result: StudyResult, uid: str, objects: ObjectStore, outbox: Outbox
 ) -> bytes:
-    masks, visible = masks_on_film(objects.get(result.artifacts["structures"]))
-    return outbox.segmentation(source, result, masks, visible, uid)
+    structures = unpack_structures(objects.get(result.artifacts["structures"]))
+    return outbox.segmentation(source, result, structures.masks(), structures.visible, uid)
 
 
 def _keep(

@@ -1,0 +1,113 @@
+"""The ventilation risk of one patient at one moment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from service.jobs.pipeline import run_study
+from service.jobs.risk import age_years, run_risk
+from service.records import AuditEvent, Observation, Patient
+from tests.service.jobs.science import NOW, SMALL, SMALL_RISK, Ward, film
+
+HOUR = timedelta(hours=1)
+AUDIT = AuditEvent(NOW, "ada", "write", "success", "P1")
+ADMITTED = Patient("P1", "DOE^JANE", date(1950, 1, 2), "F", "W1", "3", NOW - 24 * HOUR)
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Iterator[Ward]:
+    ward = Ward(tmp_path)
+    yield ward
+    ward.index.close()
+
+
+def observe(ward: Ward, variable: str, value: float, hours_ago: float) -> None:
+    at = NOW - hours_ago * HOUR
+    one = Observation(f"{variable}{value}{at}", "P1", variable, value, "", at, at, "monitor")
+    ward.index.add_observations([one], AUDIT)
+
+
+def test_the_contributions_add_up_and_know_their_age(ward: Ward) -> None:
+    ward.index.put_patient(ADMITTED, AUDIT)
+    observe(ward, "heart_rate", 80, hours_ago=2)
+    observe(ward, "heart_rate", 90, hours_ago=1)
+    observe(ward, "lactate", 2, hours_ago=9)
+    record = run_risk("P1", ward.index, NOW, SMALL_RISK)
+    assert record is not None
+    assert record.probability is not None
+    assert record.baseline_log_odds is not None
+    total = record.baseline_log_odds + sum(one.log_odds for one in record.inputs)
+    assert total == pytest.approx(math.log(record.probability / (1 - record.probability)), abs=1e-9)
+    inputs = {one.variable: one for one in record.inputs}
+    assert (inputs["heart_rate"].value, inputs["heart_rate"].label) == (90, "Heart rate")
+    assert inputs["heart_rate"].observed_at == NOW - HOUR
+    assert not inputs["heart_rate"].stale
+    assert inputs["lactate"].stale
+    assert record.stale == ("lactate",)
+    assert record.companions[0].name == "ROX"
+    assert ward.index.current_risk("P1") == record
+
+
+def test_later_readings_are_not_looked_at(ward: Ward) -> None:
+    ward.index.put_patient(ADMITTED, AUDIT)
+    observe(ward, "heart_rate", 80, hours_ago=1)
+    before = run_risk("P1", ward.index, NOW, SMALL_RISK)
+    observe(ward, "heart_rate", 190, hours_ago=-1)
+    assert run_risk("P1", ward.index, NOW, SMALL_RISK) == before
+    assert len(ward.index.risks("P1")) == 1
+
+
+def test_an_impossible_reading_is_left_out(ward: Ward) -> None:
+    ward.index.put_patient(ADMITTED, AUDIT)
+    observe(ward, "heart_rate", 80, hours_ago=2)
+    observe(ward, "heart_rate", 9999, hours_ago=1)
+    record = run_risk("P1", ward.index, NOW, SMALL_RISK)
+    assert record is not None
+    assert {one.variable: one.value for one in record.inputs}["heart_rate"] == 80
+
+
+def test_the_newest_film_counts(ward: Ward) -> None:
+    for day, grey in (("20260227", 0.25), ("20260301", 0.5)):
+        study = ward.take(film(day=day, grey=grey))
+        run_study(study, ward.index, ward.objects, SMALL, NOW)
+    ward.index.put_patient(ADMITTED, AUDIT)
+    record = run_risk("P1", ward.index, NOW, SMALL_RISK)
+    assert record is not None
+    severity = {one.variable: one for one in record.inputs}["severity_extent"]
+    assert severity.value == pytest.approx(4.0, abs=0.1)
+    assert severity.observed_at is not None
+    assert severity.observed_at.date() == date(2026, 3, 1)
+
+
+@pytest.mark.parametrize(
+    "patient",
+    [
+        replace(ADMITTED, admitted_at=None),
+        replace(ADMITTED, admitted_at=NOW + HOUR),
+        replace(ADMITTED, discharged_at=NOW - HOUR),
+    ],
+)
+def test_nobody_who_is_not_admitted_has_a_risk(ward: Ward, patient: Patient) -> None:
+    ward.index.put_patient(patient, AUDIT)
+    assert run_risk("P1", ward.index, NOW, SMALL_RISK) is None
+    assert ward.index.risks("P1") == ()
+
+
+def test_a_ventilated_patient_has_a_refusal_and_no_number(ward: Ward) -> None:
+    ward.index.put_patient(replace(ADMITTED, ventilated_since=NOW - HOUR), AUDIT)
+    record = run_risk("P1", ward.index, NOW, SMALL_RISK)
+    assert record is not None
+    assert (record.status, record.probability) == ("refused", None)
+
+
+def test_age_counts_birthdays() -> None:
+    born = replace(ADMITTED, birth_date=date(1950, 3, 2))
+    assert age_years(born, NOW) == 75
+    assert age_years(born, NOW + timedelta(days=1)) == 76
+    assert age_years(replace(ADMITTED, birth_date=None), NOW) is None
