@@ -40,6 +40,7 @@ class Anatomy:
     heart : growth of the heart, about -0.25 to 0.35.
     kyphosis_mm, scoliosis_mm : bend of the spine.
     shoulders_mm : outward shift of the scapulae.
+    girdle_mm : how far the shoulders hang down; the scanned patient had the arms up.
     bulk : extra soft tissue, 0 thin to 0.4 obese.
     seed : of the random smooth field.
     field_mm : standard deviation of that field.
@@ -53,6 +54,7 @@ class Anatomy:
     bulk: float
     seed: int
     field_mm: float
+    girdle_mm: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def random_anatomy(rng: np.random.Generator) -> Anatomy:
         bulk=rng.uniform(0.0, 0.4),
         seed=int(rng.integers(2**31)),
         field_mm=rng.uniform(1.5, 5.0),
+        girdle_mm=rng.uniform(-5.0, 38.0),
     )
 
 
@@ -222,7 +225,8 @@ def _posed(place: Tensor, anatomy: Anatomy, stance: Stance) -> Tensor:
     z, y, x = (v - pull * (v - c) for v, c in zip((z, y, x), heart, strict=True))
     for side in (-1.0, 1.0):
         x = x - side * anatomy.shoulders_mm * _bump(bent, (75.0, -75.0, side * 100.0), 40.0)
-    return torch.stack([z, y, x])
+    lateral = torch.sigmoid((x.abs() - 88.0) / 10.0) * torch.sigmoid((z - 62.0) / 9.0)
+    return torch.stack([z + anatomy.girdle_mm * lateral, y, x])
 
 
 def _smooth_field(anatomy: Anatomy, place: Tensor) -> Tensor:
