@@ -52,7 +52,7 @@ def score(radiograph: Radiograph) -> Severity:
     grey = float(radiograph.pixels.mean())
     heat = resize(radiograph.pixels, (SIZE, SIZE))
     return Severity(grey, 8 * grey, 7 * grey, 8.0, 18 * grey, (3 * grey,) * 6, heat,
-                    fit((height, width), SIZE), np.zeros(4, np.float32), "test"))  # fmt: skip
+                    fit((height, width), SIZE), np.zeros(4, np.float32), "severity")  # fmt: skip
 
 
 def change(prior: Severity, current: Severity) -> SeverityChange:

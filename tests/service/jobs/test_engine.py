@@ -1,0 +1,385 @@
+"""What was acknowledged is scored, told and sent, whatever dies in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from service.errors import OutOfResourcesError, UsageError
+from service.jobs import engine as engine_module
+from service.jobs import workflows
+from service.jobs.delivery import MOST_ATTEMPTS, default_outbox
+from service.jobs.engine import Engine, Role, clock, digest
+from service.records import OWN_SOURCE, AuditEvent, Patient
+from service.settings import Settings
+from tests.service.jobs.science import (
+    SMALL,
+    SMALL_RISK,
+    Pacs,
+    Ward,
+    film,
+    outbox,
+)
+
+AUDIT = AuditEvent(clock(), "ada", "write", "success", "P1")
+ROOT = Path(__file__).resolve().parents[3]
+MakeEngine = Callable[..., Engine]
+
+
+def until(happened: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait for something that other threads do; fail when it does not come."""
+    end = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > end:
+            pytest.fail(f"expected within {seconds} s what did not happen")
+        threading.Event().wait(0.02)
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Iterator[Ward]:
+    ward = Ward(tmp_path)
+    yield ward
+    ward.index.close()
+
+
+@pytest.fixture
+def pacs() -> Pacs:
+    return Pacs()
+
+
+@pytest.fixture
+def make(ward: Ward, pacs: Pacs, tmp_path: Path) -> Iterator[MakeEngine]:
+    """Start engines over the ward; they are stopped after the test."""
+    started: list[Engine] = []
+
+    def start(role: Role = "all", database_url: str = "", **named: object) -> Engine:
+        settings = Settings(data_dir=tmp_path, database_url=database_url, workers=2)
+        engine = Engine(settings, ward.index, ward.objects, SMALL, role=role,
+                        risk_models=SMALL_RISK, outbox=outbox(pacs, "PACS@host:104"),
+                        **named)  # type: ignore[arg-type]  # fmt: skip
+        engine.start()
+        started.append(engine)
+        ward.ingest._arrived = engine.study_arrived
+        return engine
+
+    yield start
+    for engine in started:
+        engine.stop(grace_s=0)
+
+
+def scored(ward: Ward, *studies: str) -> bool:
+    return all(ward.index.current_result(study) for study in studies) and not (
+        ward.index.pending_studies()
+    )
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_film_is_scored_kept_as_sr_and_seg_sent_and_its_patient_at_risk(
+    ward: Ward, pacs: Pacs, make: MakeEngine, database: str, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue("postgresql_url") if database == "postgresql" else ""
+    ward.index.put_patient(Patient("P1", admitted_at=clock() - timedelta(days=1)), AUDIT)
+    make(database_url=url)
+    study = ward.take(film())
+    until(lambda: scored(ward, study) and len(pacs.taken) == 2)
+    until(lambda: ward.index.current_risk("P1"))
+    kept = ward.index.instances(study)
+    assert [one.modality for one in kept] == ["CR", "SR", "SEG"]
+    assert [one.source for one in kept[1:]] == [OWN_SOURCE] * 2
+    assert [ds.Modality for ds in pacs.taken] == ["SR", "SEG"]
+    until(lambda: {one.state for one in ward.index.deliveries()} == {"delivered"})
+    assert len(ward.index.results(study)) == 1  # our own objects are not scored
+
+
+def test_films_that_come_together_lead_to_one_result_in_force(
+    ward: Ward, pacs: Pacs, make: MakeEngine
+) -> None:
+    make()
+    first = film()
+    study = ward.take(first)
+    for _ in range(5):
+        ward.take(film(study_uid=study, view="LATERAL"))
+    until(lambda: scored(ward, study))
+    results = ward.index.results(study)
+    assert results[-1].revision == 6
+    assert [one.supersedes for one in results] == [None, *(r.result_id for r in results[:-1])]
+    assert {one.sop_instance_uid for one in results} == {first.SOPInstanceUID}
+    until(lambda: len(pacs.taken) == 2)  # findings that are repeated are sent once
+
+
+def test_a_late_film_that_changes_the_findings_is_one_superseding_result(
+    ward: Ward, pacs: Pacs, make: MakeEngine
+) -> None:
+    make()
+    study = ward.take(film(view="LATERAL", corner=0.0))
+    until(lambda: scored(ward, study))
+    ward.take(film(study_uid=study))
+    until(lambda: scored(ward, study) and len(pacs.taken) == 2)
+    assert [one.status for one in ward.index.results(study)] == ["refused", "ok"]
+
+
+def test_a_prior_that_comes_late_has_the_later_study_compared(ward: Ward, make: MakeEngine) -> None:
+    make()
+    after = ward.take(film(day="20260301", grey=0.5))
+    until(lambda: scored(ward, after))
+    before = ward.take(film(day="20260227", grey=0.25))
+    until(lambda: scored(ward, before) and len(ward.index.results(after)) == 2)
+    result = ward.index.current_result(after)
+    assert result is not None
+    assert result.change is not None
+    assert result.change.prior_study_uid == before
+
+
+def test_a_listener_enqueues_and_a_worker_elsewhere_works(ward: Ward, make: MakeEngine) -> None:
+    listener = make("enqueue")
+    assert listener.workers == 0
+    study = ward.take(film())
+    assert ward.index.current_result(study) is None
+    assert make("work").workers == 2
+    until(lambda: scored(ward, study))
+
+
+def test_what_was_committed_but_never_enqueued_is_done_at_the_next_start(
+    ward: Ward, make: MakeEngine
+) -> None:
+    study = ward.take(film())  # its arrival is only noted: as if the process died there
+    make()
+    until(lambda: scored(ward, study))
+
+
+def job_status(tmp_path: Path, study: str, status: str, updated: int | None = None) -> None:
+    with sqlite3.connect(tmp_path / "jobs.sqlite", timeout=30) as jobs:
+        changed = jobs.execute(
+            "UPDATE workflow_status SET status = ?, updated_at = coalesce(?, updated_at)"
+            " WHERE workflow_uuid = ?",
+            (status, updated, f"study-{digest(study)}-1"),
+        )
+        assert changed.rowcount == 1
+    jobs.close()
+
+
+@pytest.mark.parametrize("status", ["ERROR", "PENDING"])
+def test_a_job_that_nobody_will_finish_is_enqueued_again(
+    ward: Ward, make: MakeEngine, tmp_path: Path, status: str
+) -> None:
+    make("enqueue")
+    study = ward.take(film())
+    job_status(tmp_path, study, status, updated=1000)
+    make("work")
+    until(lambda: scored(ward, study))
+
+
+def test_a_film_that_ends_the_process_again_and_again_is_given_up(
+    ward: Ward, make: MakeEngine, tmp_path: Path
+) -> None:
+    listener = make("enqueue")
+    study = ward.take(film())
+    job_status(tmp_path, study, engine_module.CRASHED)
+    assert listener.recover() == 1
+    result = ward.index.current_result(study)
+    assert result is not None
+    assert (result.status, result.reason) == ("failed", "crashed")
+    assert listener.recover() == 0
+
+
+def test_a_waiting_job_is_not_enqueued_twice(ward: Ward, make: MakeEngine, tmp_path: Path) -> None:
+    listener = make("enqueue")
+    ward.take(film())
+    assert listener.recover() == 1
+    with sqlite3.connect(tmp_path / "jobs.sqlite", timeout=30) as jobs:
+        count = "SELECT count(*) FROM workflow_status WHERE name = 'carina_study'"
+        assert jobs.execute(count).fetchone() == (1,)
+    jobs.close()
+
+
+def test_news_of_one_patient_within_seconds_is_one_computation(
+    ward: Ward, make: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "REST_S", 2)
+    ward.index.put_patient(Patient("P1", admitted_at=clock() - timedelta(days=1)), AUDIT)
+    engine = make("enqueue")
+    moment = clock()
+    engine.clock = lambda: moment
+    for _ in range(20):
+        engine.risk_due("P1")
+    engine.clock = clock
+    worker = make("work")
+    worker.clock = lambda: moment  # so that the run of the whole ward says the same
+    until(lambda: ward.index.risks("P1"))
+    assert len(ward.index.risks("P1")) <= 2
+
+
+def test_a_destination_that_is_away_is_tried_again_with_longer_waits(
+    ward: Ward, pacs: Pacs, make: MakeEngine
+) -> None:
+    pacs.away = True
+    engine = make()
+    study = ward.take(film())
+    until(lambda: scored(ward, study) and pacs.tries >= 1)
+    until(lambda: [one.attempts for one in ward.index.deliveries()].count(1) == 1)
+    first = clock()
+    assert {one.state for one in ward.index.deliveries()} == {"waiting"}
+    later(engine, first, seconds=3600)
+    engine.send_due()  # one is tried, the other waits: the destination is silent
+    assert sum(one.attempts for one in ward.index.deliveries()) == 2
+    pacs.away = False
+    later(engine, first, seconds=7200)
+    assert engine.send_due() == 2
+    assert {one.state for one in ward.index.deliveries()} == {"delivered"}
+    assert len(pacs.taken) == 2
+
+
+def later(engine: Engine, moment: datetime, seconds: float) -> None:
+    engine.clock = lambda: moment + timedelta(seconds=seconds)
+
+
+def test_a_delivery_is_given_up_after_days(ward: Ward, pacs: Pacs, make: MakeEngine) -> None:
+    engine = make()
+    study = ward.take(film())
+    until(lambda: scored(ward, study) and len(pacs.taken) == 2)
+    pacs.away = True
+    one = ward.index.deliveries()[0]
+    ward.index.set_delivery(replace(one, state="waiting", attempts=MOST_ATTEMPTS - 1))
+    later(engine, clock(), seconds=7200)
+    engine.send_due()
+    failed = next(d for d in ward.index.deliveries() if d.delivery_id == one.delivery_id)
+    assert (failed.state, failed.attempts) == ("failed", MOST_ATTEMPTS)
+    assert "expected an answer" in failed.message
+
+
+def test_every_hour_the_whole_ward_is_computed(ward: Ward, make: MakeEngine) -> None:
+    engine = make()
+    for name in ("P1", "P2", "P3"):
+        ward.index.put_patient(Patient(name, admitted_at=clock() - timedelta(days=9)), AUDIT)
+    hour = datetime.fromisoformat("2030-01-01T08:00:00+00:00")
+    engine.every_minute(hour)
+    engine.every_minute(hour + timedelta(minutes=1))
+    until(lambda: all(ward.index.current_risk(name) for name in ("P1", "P2", "P3")))
+    current = [ward.index.current_risk(name) for name in ("P1", "P2", "P3")]
+    assert {one.at for one in current if one} == {hour}
+
+
+def test_one_patient_whose_risk_breaks_does_not_cost_the_others_theirs(
+    ward: Ward, make: MakeEngine
+) -> None:
+    for name in ("P1", "P2"):
+        ward.index.put_patient(Patient(name, admitted_at=clock() - timedelta(days=9)), AUDIT)
+
+    def breaks_once(values: dict[str, object]) -> object:
+        if not broken:
+            broken.append(1)
+            raise RuntimeError("broken")
+        return SMALL_RISK.predict(values)
+
+    broken: list[int] = []
+    engine = make("enqueue")
+    engine._risk_models = replace(SMALL_RISK, predict=breaks_once)  # type: ignore[arg-type]  # looser
+    assert engine.compute_ward(clock()) == 2
+    assert ward.index.current_risk("P1") is None
+    assert ward.index.current_risk("P2") is not None
+
+
+def test_old_jobs_are_forgotten_and_results_are_not(ward: Ward, make: MakeEngine) -> None:
+    engine = make()
+    study = ward.take(film())
+    until(lambda: scored(ward, study))
+    assert engine.forget_old_jobs() == 0
+    later(engine, clock(), seconds=8 * 86400)
+    until(lambda: engine.forget_old_jobs() >= 1)
+    assert ward.index.current_result(study) is not None
+
+
+def test_one_process_has_one_working_engine(make: MakeEngine) -> None:
+    make()
+    with pytest.raises(OutOfResourcesError, match="one working engine"):
+        make("work")
+
+
+def test_without_an_engine_at_work_nothing_is_done() -> None:
+    with pytest.raises(OutOfResourcesError, match="found none"):
+        workflows._worker()
+
+
+def test_a_queue_that_is_away_acknowledges_nothing(ward: Ward, make: MakeEngine) -> None:
+    make("enqueue").stop(grace_s=0)
+    with pytest.raises(OutOfResourcesError):
+        ward.take(film())
+    engine = make("enqueue")
+    engine.stop(grace_s=0)
+
+
+def test_a_destination_that_cannot_be_one_is_told_at_start() -> None:
+    with pytest.raises(UsageError, match="PACS@host:104"):
+        default_outbox(("somewhere",), "CARINA")
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from dataclasses import replace
+from service.jobs.engine import Engine
+from service.settings import Settings
+from tests.service.jobs.science import SMALL, SMALL_RISK, Pacs, Ward, film, outbox, score
+
+def slow(radiograph):
+    print("scoring", flush=True)
+    time.sleep(float(sys.argv[3]))
+    return score(radiograph)
+
+folder = Path(sys.argv[1])
+ward = Ward(folder)
+engine = Engine(Settings(data_dir=folder), ward.index, ward.objects, replace(SMALL, score=slow),
+                risk_models=SMALL_RISK, outbox=outbox(Pacs(), "PACS@host:104"))
+engine.start()
+ward.ingest._arrived = engine.study_arrived
+for _ in range(int(sys.argv[2])):
+    print("taken", ward.take(film()), flush=True)
+while ward.index.pending_studies() or ward.index.counts()["deliveries_delivered"] < 6:
+    time.sleep(0.05)
+print("done", flush=True)
+"""
+
+
+def child(folder: Path, films: int, slow_s: float) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(folder), str(films), str(slow_s)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def test_a_kill_in_the_middle_loses_nothing_and_repeats_nothing(ward: Ward, tmp_path: Path) -> None:
+    first = child(tmp_path, films=3, slow_s=600)
+    assert first.stdout is not None
+    seen: list[str] = []
+    while sum(line.startswith("taken") for line in seen) < 3 or "scoring\n" not in seen:
+        seen.append(first.stdout.readline())
+        assert seen[-1], "the first process ended by itself"
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    first.stdout.close()
+    acknowledged = [line.split()[1] for line in seen if line.startswith("taken")]
+
+    out, _ = child(tmp_path, films=0, slow_s=0).communicate(timeout=60)
+    assert out.count("scoring") == 3
+    assert out.endswith("done\n")
+    for study in acknowledged:
+        assert [one.status for one in ward.index.results(study)] == ["ok"]
+        kept = Counter(one.modality for one in ward.index.instances(study))
+        assert kept == {"CR": 1, "SR": 1, "SEG": 1}
+    assert ward.index.counts()["deliveries_delivered"] == 6
