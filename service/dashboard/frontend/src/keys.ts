@@ -35,16 +35,18 @@ function nameOf(key: string): string {
 function fillHelp(dialog: HTMLDialogElement): void {
   const list = dialog.querySelector("dl");
   if (!list) return;
+  const together = new Map<string, string[]>();
+  for (const { says, keys } of shortcuts) together.set(says, [...(together.get(says) ?? []), ...keys]);
   list.replaceChildren(
-    ...shortcuts.flatMap((shortcut) => {
+    ...[...together].flatMap(([words, keys]) => {
       const term = document.createElement("dt");
-      for (const key of shortcut.keys) {
+      for (const key of keys) {
         const element = document.createElement("kbd");
         element.textContent = nameOf(key);
         term.append(element, " ");
       }
       const says = document.createElement("dd");
-      says.textContent = shortcut.says;
+      says.textContent = words;
       return [term, says];
     }),
   );

@@ -87,7 +87,7 @@ function click(selector: string): void {
 function bindKeys(viewer: Viewer, show: (mode: Mode) => void): void {
   const enabled = (mode: Mode): boolean => !document.querySelector<HTMLButtonElement>(`[data-mode="${mode}"]`)?.disabled;
   const words: Record<Mode, string> = { film: "This film only", beside: "Prior beside this film", swipe: "Swipe over the aligned prior", difference: "Difference to the aligned prior" };
-  const tools: Record<Tool, string> = { window: "Drag sets window and level", pan: "Drag moves the film", measure: "Drag measures" };
+  const tools: Record<Tool, string> = { window: "Drag sets window and level", pan: "Drag moves the film (Shift and drag always does)", measure: "Drag measures" };
   const heat = document.querySelector<HTMLInputElement>("[data-heat]");
   let kept = "60";
   addShortcuts([
@@ -97,9 +97,9 @@ function bindKeys(viewer: Viewer, show: (mode: Mode) => void): void {
     { keys: ["f"], says: "Fit the whole film", run: () => viewer.fit() },
     { keys: ["1"], says: "One film pixel to one screen pixel", run: () => viewer.actualSize() },
     { keys: ["r"], says: "Reset window, zoom and measure (or double-click)", run: () => viewer.reset() },
-    { keys: ["+", "="], says: "Zoom in (or wheel, pinch)", run: () => viewer.zoom(1.25) },
+    { keys: ["+", "="], says: "Zoom in (or wheel, or two fingers)", run: () => viewer.zoom(1.25) },
     { keys: ["-"], says: "Zoom out", run: () => viewer.zoom(0.8) },
-    { keys: ["ArrowLeft"], says: "Move the film (or Shift and drag)", run: () => viewer.pan(40, 0) },
+    { keys: ["ArrowLeft"], says: "Move the film", run: () => viewer.pan(40, 0) },
     { keys: ["ArrowRight"], says: "Move the film", run: () => viewer.pan(-40, 0) },
     { keys: ["ArrowUp"], says: "Move the film", run: () => viewer.pan(0, 40) },
     { keys: ["ArrowDown"], says: "Move the film", run: () => viewer.pan(0, -40) },

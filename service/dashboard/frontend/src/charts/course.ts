@@ -63,6 +63,29 @@ function drawEvents(chart: uPlot, course: Course, named: boolean): void {
   ctx.restore();
 }
 
+/** Films are single measurements: an interval belongs to each, and none to the time between. */
+function drawWhiskers(chart: uPlot, panel: Panel): void {
+  if (panel.accent === "risk") return;
+  const { ctx } = chart;
+  ctx.save();
+  ctx.strokeStyle = token(COLOUR[panel.accent]);
+  ctx.lineWidth = 1.5 * devicePixelRatio;
+  for (const point of panel.points) {
+    if (point.low === null || point.high === null) continue;
+    const x = chart.valToPos(point.at, "x", true);
+    ctx.beginPath();
+    for (const end of [point.low, point.high]) {
+      const y = chart.valToPos(end, "y", true);
+      ctx.moveTo(x - 4 * devicePixelRatio, y);
+      ctx.lineTo(x + 4 * devicePixelRatio, y);
+    }
+    ctx.moveTo(x, chart.valToPos(point.low, "y", true));
+    ctx.lineTo(x, chart.valToPos(point.high, "y", true));
+    ctx.stroke();
+  }
+  ctx.restore();
+}
+
 function options(panel: Panel, course: Course, width: number, last: boolean, first: boolean): uPlot.Options {
   const colour = token(COLOUR[panel.accent]);
   const grid = { stroke: token("--line"), width: 1 };
@@ -72,7 +95,7 @@ function options(panel: Panel, course: Course, width: number, last: boolean, fir
     height: panel.accent === "risk" ? 132 : last ? 106 : 84,
     tzDate: (at) => uPlot.tzDate(new Date(at * 1000), course.zone),
     legend: { show: false },
-    padding: [8, 12, 0, 0],
+    padding: [8, 12, last ? 0 : 7, 0],
     cursor: { sync: { key: "course", setSeries: false }, drag: { x: false, y: false }, y: false },
     scales: {
       x: { time: true, range: () => [course.from, course.until] },
@@ -87,12 +110,12 @@ function options(panel: Panel, course: Course, width: number, last: boolean, fir
     ],
     series: [
       {},
-      { stroke: colour, width: 2, points: { show: panel.points.length < 90, size: 5, fill: colour, stroke: colour } },
+      { stroke: colour, width: 2, points: { show: panel.points.length < 90, size: panel.points.length < 12 ? 8 : 4, fill: colour, stroke: colour } },
       { stroke: "transparent", points: { show: false } },
       { stroke: "transparent", points: { show: false } },
     ],
-    bands: [{ series: [3, 2], fill: panel.accent === "risk" ? token("--risk-band") : token("--raised") }],
-    hooks: { draw: [(chart) => drawEvents(chart, course, first)] },
+    bands: panel.accent !== "risk" ? [] : [{ series: [3, 2], fill: token("--risk-band") }],
+    hooks: { draw: [(chart) => drawEvents(chart, course, first), (chart) => drawWhiskers(chart, panel)] },
   };
 }
 

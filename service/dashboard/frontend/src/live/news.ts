@@ -1,6 +1,6 @@
 // Server-sent events: tells when something is new, and says so when it can no longer tell.
 
-const KINDS = ["result", "risk", "patient", "study"] as const;
+const KINDS = ["result", "risk", "patient", "study", "reset"] as const;
 const QUIET_MS = 400; // a study brings several pieces of news at once
 const REFRESH_MS = 60_000; // ages grow even when nothing new arrives
 
@@ -30,7 +30,7 @@ export function follow(refresh: () => Promise<string>, patient?: string): void {
   let connected = false;
   let lastTime = "";
   const state = (): void =>
-    connected ? say("on", `Live · ${lastTime}`) : say("off", lastTime ? `Not live since ${lastTime}` : "Not live");
+    connected ? say("on", `Live · ${lastTime}`) : say("wait", `As of ${lastTime}, renewed each minute`);
   const run = async (): Promise<void> => {
     try {
       lastTime = await refresh();

@@ -78,14 +78,14 @@ export function topOf(outline: Outline): [number, number] | null {
   return top;
 }
 
-export function middleOf(outline: Outline): [number, number] | null {
-  let [sumRow, sumColumn, count] = [0, 0, 0];
-  for (const line of outline.polylines) {
-    for (const [row, column] of line) {
-      sumRow += row;
-      sumColumn += column;
-      count++;
-    }
-  }
-  return count ? [sumColumn / count, sumRow / count] : null;
+/** Column and row of the middle of the upper (0), middle (1) or lower (2) third of a shape. */
+export function thirdOf(polylines: readonly [number, number][][], third: number): [number, number] | null {
+  const points = polylines.flat();
+  if (!points.length || third < 0) return null;
+  const rows = points.map(([row]) => row);
+  const [top, bottom] = [Math.min(...rows), Math.max(...rows)];
+  const [from, until] = [top + ((bottom - top) * third) / 3, top + ((bottom - top) * (third + 1)) / 3];
+  const columns = points.filter(([row]) => row >= from && row <= until).map(([, column]) => column);
+  if (!columns.length) return null;
+  return [(Math.min(...columns) + Math.max(...columns)) / 2, (from + until) / 2];
 }

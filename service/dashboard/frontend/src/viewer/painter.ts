@@ -6,6 +6,7 @@ import { pathOf, styleOf, topOf } from "./overlays";
 import type { Picture, Scene } from "./scene";
 import { place, type Placed, type Rect } from "./view";
 
+const MOST_NAMES = 8; // more of them would hide the film; the pointer names them then
 const FONT = '"Inter Variable", system-ui, sans-serif';
 
 export interface Layout {
@@ -63,7 +64,7 @@ function outlines(context: CanvasRenderingContext2D, scene: Scene, placed: Place
     context.stroke(pathOf(outline));
     context.restore();
     const top = topOf(outline);
-    if (!top) return;
+    if (!top || scene.shownOutlines.size > MOST_NAMES) return;
     context.textAlign = "center";
     label(context, outline.label, placed.left + top[0] * placed.zoom, placed.top + top[1] * placed.zoom - 5 * ratio, style.colour, ratio);
   });

@@ -3,7 +3,7 @@
 import type { Contours, FilmSource, Mode, StudyData, Tool } from "./data";
 import { decode, moved, usualWindow } from "./film";
 import { attach } from "./gestures";
-import { coloured, differenceColour, heatColour, loadGrey, middleOf, type Outline } from "./overlays";
+import { coloured, differenceColour, heatColour, loadGrey, pathOf, thirdOf, type Outline } from "./overlays";
 import { draw, layout } from "./painter";
 import { newScene, Picture, type Scene } from "./scene";
 import { fitZoom, pan, place, toFilm, WHOLE, zoomAbout, type Rect } from "./view";
@@ -15,13 +15,20 @@ async function loadPicture(source: FilmSource): Promise<Picture> {
   return new Picture(film, source.spacing_mm, source.caption);
 }
 
-/** Scores are written in the middle of the zones that the server drew, and nowhere else. */
+/** Scores stand in the thirds of the lung that was outlined; without an outline nowhere. */
 function zoneMarks(data: StudyData, contours: Contours): Scene["zoneMarks"] {
   return data.zones.flatMap((zone) => {
-    const polylines = contours[`zone_${zone.name}`];
-    const at = polylines && middleOf({ name: zone.name, label: zone.label, polylines });
+    const [side, part] = zone.name.split("_");
+    const at = thirdOf(contours[`${side}_lung`] ?? [], ["upper", "middle", "lower"].indexOf(part ?? ""));
     return at ? [{ at, text: `${zone.score.toFixed(1)} /3` }] : [];
   });
+}
+
+/** Names of the shown structures under the pointer: colours and dashes alone are no key. */
+function structuresAt(scene: Scene, column: number, row: number): string[] {
+  const context = new OffscreenCanvas(1, 1).getContext("2d");
+  const shown = scene.outlines.filter((outline) => scene.shownOutlines.has(outline.name));
+  return shown.filter((outline) => context?.isPointInPath(pathOf(outline), column, row)).map((outline) => outline.label);
 }
 
 export class Viewer {
@@ -50,7 +57,7 @@ export class Viewer {
       const answer = await fetch(data.contours_url, { credentials: "same-origin" });
       if (!answer.ok) throw new Error(`expected contours, found status ${answer.status}`);
       const contours = (await answer.json()) as Contours;
-      scene.outlines = Object.entries(data.labels).map(([name, words]): Outline => ({ name, label: words, polylines: contours[name] ?? [] }));
+      scene.outlines = data.labels.map(([name, words]): Outline => ({ name, label: words, polylines: contours[name] ?? [] }));
       scene.zoneMarks = zoneMarks(data, contours);
     }
     if (data.heat_url) scene.heat = coloured(await loadGrey(data.heat_url), heatColour);
@@ -194,6 +201,8 @@ export class Viewer {
     const [column, row] = this.filmSpot(x, y).map(Math.floor) as [number, number];
     const { width, height, pixels } = this.scene.current.film;
     const inside = column >= 0 && row >= 0 && column < width && row < height;
-    this.told(this.scene, inside ? `Grey ${((pixels[row * width + column] as number) / 65535).toFixed(3)} at ${column}, ${row}` : "");
+    const names = structuresAt(this.scene, column, row);
+    const grey = inside ? `Grey ${((pixels[row * width + column] as number) / 65535).toFixed(3)} of 1` : "";
+    this.told(this.scene, [grey, ...names].filter(Boolean).join(" · "));
   }
 }

@@ -1,0 +1,89 @@
+"""The patient page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from service.dashboard import patient, risk, severity, worklist
+from service.dashboard.course import Window, course
+from service.dashboard.pages import segment
+from service.dashboard.visitor import PageRoute, Visitor, reader
+from service.records import RiskRecord
+
+routes = APIRouter(route_class=PageRoute)
+
+MOST_STUDIES = 200
+SPANS = {"1": "24 h", "3": "3 days", "14": "14 days", "all": "All"}
+
+
+@routes.get("/patients/{patient_id:path}")
+def patient_page(
+    visitor: Annotated[Visitor, Depends(reader)],
+    patient_id: str,
+    at: Annotated[str, Query(max_length=64)] = "",
+    span: Annotated[str, Query(max_length=4)] = "3",
+) -> Response:
+    """One patient: risk and why, severity, vital signs and films on one time axis."""
+    index, zone, now = visitor.desk.services.index, visitor.desk.zone, visitor.now
+    who = index.patient(patient_id)
+    visitor.saw(patient_id, "patient page")
+    risks = index.risks(patient_id)
+    results = index.patient_results(patient_id)
+    studies = index.studies(patient_id=patient_id, limit=MOST_STUDIES)
+    earliest = min((one.acquired_at for one in results if one.acquired_at), default=None)
+    begins = patient.since(span, now, who, earliest)
+    observations = index.observations(patient_id, since=begins)
+    shown = patient.hours(risks, at)
+    every = timedelta(minutes=visitor.desk.services.settings.risk_interval_minutes)
+    newest = _newest(risks)
+    moment = shown.shown.at if shown.shown and not shown.newest else now
+    drawn = course(who, risks, results, observations, Window(begins, now, zone))
+    said = risk.present(who, newest, now, zone, every)
+    here = f"/patients/{segment(patient_id)}"
+    return visitor.show(
+        "patient.html",
+        entry="patient",
+        person=worklist.person(who, now, zone),
+        patient=who,
+        admitted=zone.shown(who.admitted_at, now) if who.admitted_at else "",
+        ventilated=zone.shown(who.ventilated_since, now) if who.ventilated_since else "",
+        risk=said,
+        interval=patient.interval_of(said),
+        change=_change(risks, newest) if said.figure else None,
+        hours=shown,
+        hour=risk.present(who, shown.shown, moment, zone, every),
+        hour_at=zone.whole(shown.shown.at) if shown.shown else "",
+        account=patient.account(shown.shown, moment, zone),
+        companions=[patient.beside(one) for one in newest.companions] if newest else [],
+        severity=severity.present(results[-1], now, zone) if results else None,
+        newest_study=results[-1].study_uid if results else "",
+        films=patient.films(studies, results, now, zone),
+        course=drawn,
+        data=drawn.data(zone, [(one.at, f"{here}?at={one.risk_id}") for one in risks]),
+        here=here,
+        span=span if span in SPANS else "all",
+        spans=SPANS,
+    )
+
+
+def _newest(risks: tuple[RiskRecord, ...]) -> RiskRecord | None:
+    return max(risks, key=lambda one: (one.at, one.computed_at), default=None)
+
+
+def _change(risks: tuple[RiskRecord, ...], newest: RiskRecord | None) -> float | None:
+    """Change against about one hour earlier, as on the worklist; None without such a record."""
+    if newest is None or newest.probability is None:
+        return None
+    least, most = timedelta(minutes=30), timedelta(minutes=90)
+    before = [
+        one for one in risks if one.probability is not None and least <= newest.at - one.at <= most
+    ]
+    if not before:
+        return None
+    nearest = min(before, key=lambda one: abs(newest.at - one.at - timedelta(hours=1)))
+    assert nearest.probability is not None
+    return newest.probability - nearest.probability

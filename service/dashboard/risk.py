@@ -1,0 +1,173 @@
+"""A ventilation risk as the pages show it: with its interval, or greyed, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from service.dashboard import figures, wording
+from service.dashboard.figures import Percent
+from service.dashboard.moments import Zone, age
+from service.records import Patient, RiskInput, RiskRecord, risk_band
+
+LEAST_CHANGE = 0.0005  # half of the last digit shown
+SHOWN_REASONS = 3
+LEAST_LOG_ODDS = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One contribution in words: raised or lowered the risk, by what value, how old."""
+
+    label: str
+    value: str
+    unit: str
+    raises: bool
+    log_odds: str
+    age: str
+    observed: str
+    stale: bool
+    apart: bool
+    source: str
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What may be said of one patient's ventilation risk.
+
+    Parameters
+    ----------
+    figure : None where no number may be shown; `why_not` says why.
+    grey : the number rests on old or missing inputs, or is itself old; `notes` say which.
+    """
+
+    figure: Percent | None
+    probability: float
+    low: float
+    high: float
+    band: str
+    band_word: str
+    grey: bool
+    notes: tuple[str, ...]
+    why_not: str
+    at: str
+    age: str
+    model: str
+
+
+def present(
+    patient: Patient,
+    record: RiskRecord | None,
+    now: datetime,
+    zone: Zone,
+    expected_every: timedelta,
+) -> Risk:
+    """Decide what is shown of a record.
+
+    Parameters
+    ----------
+    expected_every : the risk is computed this often; a record of more than twice that is old.
+    """
+    figure = _figure(patient, record)
+    if record is None or figure is None:
+        return Risk(
+            None, 0.0, 0.0, 0.0, "unknown", wording.BANDS["unknown"], False, (),
+            _why_not(patient, record, now, zone),
+            zone.shown(record.at, now) if record else "",
+            age(record.at, now) if record else "",
+            record.model if record else "",
+        )  # fmt: skip
+    notes = _notes(record, now, expected_every)
+    band = risk_band(record.probability)
+    return Risk(
+        figure=figure,
+        probability=record.probability or 0.0,
+        low=record.low or 0.0,
+        high=record.high or 0.0,
+        band=band,
+        band_word=wording.BANDS[band],
+        grey=bool(notes),
+        notes=notes,
+        why_not="",
+        at=zone.shown(record.at, now),
+        age=age(record.at, now),
+        model=record.model,
+    )
+
+
+def _figure(patient: Patient, record: RiskRecord | None) -> Percent | None:
+    if record is None or record.status != "ok" or patient.ventilated_since is not None:
+        return None
+    return figures.percent(record.probability, record.low, record.high)
+
+
+def _why_not(patient: Patient, record: RiskRecord | None, now: datetime, zone: Zone) -> str:
+    if patient.ventilated_since is not None:
+        since = zone.shown(patient.ventilated_since, now)
+        return f"Ventilated since {since}: nothing to predict"
+    if record is None:
+        return "Not computed yet: no vital signs have arrived"
+    if record.status != "ok":
+        return record.reason.replace("_", " ") or "The model declined to answer"
+    return "The result came without an interval and is not shown"
+
+
+def _notes(record: RiskRecord, now: datetime, every: timedelta) -> tuple[str, ...]:
+    ages = {wording.base(one.variable): one.observed_at for one in record.inputs}
+    old = dict.fromkeys(wording.base(name) for name in record.stale)
+    notes = []
+    for name in old:
+        measured = ages.get(name)
+        passed = f"{age(measured, now)} old" if measured else "too old"
+        notes.append(f"{wording.variable(name)} {passed}")
+    missing = [name for name in wording.CORE_INPUTS if name in record.missing and name not in old]
+    notes += [f"{wording.variable(name)} missing" for name in missing]
+    if now - record.at > 2 * every:
+        notes.append(f"computed {age(record.at, now)} ago")
+    return tuple(notes)
+
+
+def missing_words(record: RiskRecord) -> tuple[str, ...]:
+    """Inputs that the model filled with typical values."""
+    old = {wording.base(name) for name in record.stale}
+    bases = dict.fromkeys(wording.base(name) for name in record.missing)
+    return tuple(wording.variable(name) for name in bases if name not in old)
+
+
+def is_apart(source: str) -> bool:
+    """Whether a term was fitted on other data than the rest of its model."""
+    return "apart" in source.lower() or "not fitted" in source.lower()
+
+
+def reason(one: RiskInput, now: datetime, zone: Zone) -> Reason:
+    """Put one contribution into words."""
+    measured = one.value is not None
+    return Reason(
+        label=one.label or wording.variable(one.variable),
+        value=figures.value_of(one.variable, one.value),
+        unit=figures.unit(one.unit) if measured and not isinstance(one.value, str) else "",
+        raises=one.log_odds >= 0,
+        log_odds=figures.signed(one.log_odds, 2),
+        age=age(one.observed_at, now) if one.observed_at else "",
+        observed=zone.shown(one.observed_at, now) if one.observed_at else "",
+        stale=one.stale,
+        apart=is_apart(one.source),
+        source=one.source[:1].upper() + one.source[1:],
+        measured=measured,
+    )
+
+
+def strongest(record: RiskRecord | None, now: datetime, zone: Zone) -> tuple[Reason, ...]:
+    """The inputs that moved the risk most, strongest first."""
+    if record is None:
+        return ()
+    ordered = by_strength(record.inputs)[:SHOWN_REASONS]
+    return tuple(reason(one, now, zone) for one in ordered)
+
+
+def by_strength(inputs: Sequence[RiskInput]) -> list[RiskInput]:
+    """Inputs that moved the log-odds at all, strongest first."""
+    moving = [one for one in inputs if abs(one.log_odds) >= LEAST_LOG_ODDS]
+    return sorted(moving, key=lambda one: -abs(one.log_odds))
