@@ -72,6 +72,14 @@ class Term:
         known = np.interp(numbers, self.knots, self.log_odds)
         return np.where(np.isnan(numbers), self.missing_log_odds, known)
 
+    def variances(self, values: Sequence[Any]) -> NDArray[np.float64]:
+        """Variance of many values at once, (n,); the same numbers as `at`."""
+        if self.levels:
+            return np.array([self.at(None if is_missing(v) else str(v))[1] for v in values])
+        numbers = np.asarray(values, dtype=float)
+        known = np.interp(numbers, self.knots, self.variance)
+        return np.where(np.isnan(numbers), self.missing_variance, known)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -103,9 +111,8 @@ class Table:
 
     def log_odds(self, values: Mapping[str, Sequence[Any]]) -> NDArray[np.float64]:
         """Log-odds of many rows, (n,); `values` has one column per term."""
-        return np.sum([term.curve(values[term.variable]) for term in self.terms], axis=0) + (
-            self.baseline
-        )
+        curves = [term.curve(values[term.variable]) for term in self.terms]
+        return np.asarray(np.sum(curves, axis=0) + self.baseline, dtype=np.float64)
 
     def _numbers(self) -> dict[str, Any]:
         return {

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -220,12 +221,12 @@ def _plausible(values: pd.Series, variable: Variable) -> pd.Series:
     return values.where((values >= variable.low) & (values <= high))
 
 
-def _rolling(values: pd.Series, stay: pd.Series, hours: float) -> pd.core.window.RollingGroupby:
+def _rolling(values: pd.Series, stay: pd.Series, hours: float) -> Any:
     return values.groupby(stay).rolling(int(hours), min_periods=1)
 
 
 def _urine(volumes: pd.Series, stay: pd.Series) -> pd.Series:
-    total = _rolling(volumes, stay, URINE_WINDOW_H).sum().droplevel(0)
+    total: pd.Series = _rolling(volumes, stay, URINE_WINDOW_H).sum().droplevel(0)
     return total / URINE_WINDOW_H
 
 
@@ -234,7 +235,8 @@ def _window(values: pd.Series, stay: pd.Series, t: pd.Series) -> dict[str, pd.Se
     hours = t.where(values.notna())
 
     def mean(series: pd.Series) -> pd.Series:
-        return _rolling(series, stay, WINDOW_H).mean().droplevel(0)
+        average: pd.Series = _rolling(series, stay, WINDOW_H).mean().droplevel(0)
+        return average
 
     centre = mean(hours)
     spread = mean(hours**2) - centre**2
@@ -287,7 +289,6 @@ def mexico(folder: Path) -> Cohort:
     for column, ours in _MEXICO_YES_NO.items():
         rows[ours] = people[column].map({1: "yes", 2: "no"})
     rows.loc[rows["sex"] == "male", "pregnancy"] = "no"
-    hospital_death = pd.Series(np.inf, index=people.index)
     return Cohort(
         "mexico",
         rows,
@@ -295,7 +296,7 @@ def mexico(folder: Path) -> Cohort:
         np.arange(len(people)),
         people["ENTIDAD_UM"].to_numpy(np.int64),
         np.zeros(len(people)),
-        hospital_death.to_numpy(),
+        np.full(len(people), np.inf, dtype=np.float64),
     )
 
 
@@ -330,5 +331,5 @@ def table(name: str, path: Path) -> Cohort:
         pd.factorize(frame["patient"])[0].astype(np.int64),
         pd.factorize(group)[0].astype(np.int64),
         np.zeros(len(frame)),
-        np.full(len(frame), np.inf),
+        np.full(len(frame), np.inf, dtype=np.float64),
     )

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -80,10 +81,10 @@ def from_publication(folder: Path) -> Points:
     for predictor, ours in _CURVES.items():
         rows = points[points["predictor"] == predictor]
         pairs = sorted(
-            (float(v), int(s)) for v, s in zip(rows["value"], rows["score"], strict=True)
+            (float(v), int(s)) for v, s in rows[["value", "score"]].itertuples(index=False)
         )
         changes = [pairs[0]]
-        changes += [b for a, b in zip(pairs, pairs[1:], strict=False) if a[1] != b[1]]
+        changes += [b for a, b in pairwise(pairs) if a[1] != b[1]]
         curves[ours] = tuple(changes)
     totals = pd.read_csv(folder / "4c_deterioration_probability.csv")
     return Points(

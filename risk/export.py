@@ -3,58 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from risk.additive import Table, Term
-from risk.fit import Basis, Config, Fit
+from risk.fit import Basis, Config, Fit, design
 
 Floats = NDArray[np.float64]
 
 
 def to_table(
-    name: str,
-    settings: Config,
-    fitted: Fit,
-    units: Mapping[str, str],
-    source: str,
-    card: Mapping[str, Any],
+    name: str, settings: Config, fitted: Fit, units: Mapping[str, str], source: str
 ) -> Table:
     """The fitted model as numbers at knots, each curve centred on the training rows.
 
-    A missing value's variance is that of its own number, plus the spread of the curve (what the
-    value might have been), and never less than that of any known value.
+    Returns
+    -------
+    Table
+        Without a card. A missing value's variance is that of its own number plus the spread of
+        the curve (what the value might have been), and never less than that of a usual value.
     """
-    baseline, terms = fitted.weights[0], []
-    draws = fitted.replicates[:, 0].copy()
-    start = 1
-    for one in fitted.bases:
-        block = slice(start, start + one.width)
-        shift = fitted.means[block.start - 1 : block.stop - 1]
-        offset = float(shift @ fitted.weights[block])
-        offsets = fitted.replicates[:, block] @ shift
+    baseline, draws = float(fitted.weights[0]), fitted.replicates[:, 0].copy()
+    terms = []
+    for one, block in zip(fitted.bases, fitted.blocks(), strict=True):
+        shift = fitted.means[block]
+        offset = float(shift @ fitted.weights[1:][block])
+        offsets = fitted.replicates[:, 1:][:, block] @ shift
         baseline, draws = baseline + offset, draws + offsets
-        terms.append(_exported(one, fitted, block, offset, offsets, units, source))
-        start = block.stop
-    return Table(name, settings.version, float(baseline), float(draws.var()), tuple(terms), card)
+        terms.append(_exported(one, fitted, block, (offset, offsets), units, source))
+    return Table(name, settings.version, baseline, float(draws.var()), tuple(terms), {})
 
 
-def _exported(
+def independence(table: Table, fitted: Fit, rows: pd.DataFrame) -> float:
+    """How much larger the bootstrap variance of whole rows is than the sum over their terms.
+
+    Correlated terms share their errors; the sum counts those twice or not at all. `rescale`
+    with this ratio makes the mean variance over the training rows that of the bootstrap.
+    """
+    columns = design(fitted.bases, rows)
+    drawn = fitted.replicates[:, :1] + fitted.replicates[:, 1:] @ columns.T
+    whole = float(drawn.var(axis=0).mean())
+    parts = [float(t.variances(rows[t.variable].tolist()).mean()) for t in table.terms]
+    return whole / (table.baseline_variance + sum(parts))
+
+
+def rescale(table: Table, ratio: float) -> Table:
+    """Multiply every variance of the table."""
+    terms = tuple(
+        Term(
+            t.variable,
+            t.unit,
+            t.source,
+            t.knots,
+            t.levels,
+            t.log_odds,
+            tuple(round(ratio * v, 6) for v in t.variance),
+            t.missing_log_odds,
+            round(ratio * t.missing_variance, 6),
+        )
+        for t in table.terms
+    )
+    return Table(
+        table.name,
+        table.version,
+        table.baseline,
+        ratio * table.baseline_variance,
+        terms,
+        table.card,
+    )
+
+
+def _exported(  # noqa: PLR0917  # one call, every part of a term
     one: Basis,
     fitted: Fit,
     block: slice,
-    offset: float,
-    offsets: Floats,
+    offsets: tuple[float, Floats],
     units: Mapping[str, str],
     source: str,
 ) -> Term:
-    curve, absent = one.at_knots(fitted.weights[block])
-    drawn = [one.at_knots(weights) for weights in fitted.replicates[:, block]]
-    variance = (np.array([c for c, _ in drawn]) - offsets[:, None]).var(axis=0)
-    absent_variance = (np.array([a for _, a in drawn]) - offsets).var()
-    spread = absent_variance + curve.var()
+    offset, offset_draws = offsets
+    curve, absent = one.at_knots(fitted.weights[1:][block])
+    drawn = [one.at_knots(weights) for weights in fitted.replicates[:, 1:][:, block]]
+    variance = (np.array([c for c, _ in drawn]) - offset_draws[:, None]).var(axis=0)
+    absent_variance = float((np.array([a for _, a in drawn]) - offset_draws).var())
+    usual = variance[1:-1] if len(variance) > 3 else variance
     words = bool(one.spec.levels)
     return Term(
         one.spec.variable,
@@ -65,5 +99,5 @@ def _exported(
         tuple(float(v) for v in np.round(curve - offset, 6)),
         tuple(float(v) for v in np.round(variance, 6)),
         round(absent - offset, 6),
-        round(float(max(spread, variance.max() * 1.02)), 6),
+        round(max(absent_variance + float(curve.var()), 1.02 * float(usual.max())) + 1e-6, 6),
     )

@@ -22,7 +22,7 @@ WINDOW_H = 6.0
 URINE_WINDOW_H = 6.0
 
 
-class BadValue(ValueError):
+class BadValue(ValueError):  # noqa: N818  # named for what it is, as Refusal is
     """A value that cannot be what its name says. The message says what to do."""
 
 
@@ -53,6 +53,7 @@ class Variable:
 
     @property
     def kind(self) -> Kind:
+        """Whether the values are numbers or words."""
         return "level" if self.levels else "number"
 
     @property
@@ -385,13 +386,14 @@ def base_name(name: str) -> str:
     return name
 
 
-def ventilation_row(
+def ventilation_row(  # noqa: PLR0917  # the contract that the service calls
     observations: Sequence[Reading],
     at: datetime,
     age_years: float | None,
     sex: str | None,
     severity_extent: float | None = None,
     severity_at: datetime | None = None,
+    admitted_at: datetime | None = None,
 ) -> tuple[Row, dict[str, datetime | None]]:
     """The ventilation model's row at one moment, from raw readings.
 
@@ -400,6 +402,7 @@ def ventilation_row(
     observations : readings of one patient in any order; those after `at` are not looked at.
         Readings of variables that the model does not know are left out.
     sex : "female", "male", or None where neither is recorded.
+    admitted_at : when the patient came to the unit, if known.
 
     Returns
     -------
@@ -426,6 +429,8 @@ def ventilation_row(
         for statistic in WINDOWED[name]:
             row[f"{name}_{statistic}_6h"] = found[statistic]
             times[f"{name}_{statistic}_6h"] = readings[-1][0] if readings else None
+    if admitted_at is not None and admitted_at <= at:
+        row["hours_in_unit"], times["hours_in_unit"] = _age_h(admitted_at, at), admitted_at
     if severity_extent is not None and severity_at is not None and severity_at <= at:
         times["severity_extent"] = severity_at
         if _age_h(severity_at, at) <= SEVERITY.max_age_h:

@@ -57,7 +57,7 @@ def severity_weight(data: Path, scores: Path | None = None, seed: int = 7) -> We
     films, scored_by = scored_films(data, scores)
     films = films[films["intubated"].isin(["Y", "N"]) & films["extent"].notna()]
     films = films.sort_values(["patient", "file"])
-    label = (films["intubated"] == "Y").to_numpy(float)
+    label = np.asarray(films["intubated"] == "Y", dtype=np.float64)
     design = np.column_stack(
         [
             films["extent"].to_numpy(float),

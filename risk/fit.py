@@ -27,13 +27,17 @@ SETTINGS = Path(__file__).parent / "settings.toml"
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """How one variable enters: fixed knots, or knots at quantiles, or words."""
+    """How one variable enters: fixed knots, or knots at quantiles, or words.
+
+    `missing` gives "not known" its own number; otherwise it counts as the average known value.
+    """
 
     variable: str
     quantiles: int = 0
     knots: tuple[float, ...] = ()
     levels: tuple[str, ...] = ()
     trend: int = 0
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,18 @@ def config(name: str) -> Config:
             tuple(float(k) for k in term.get("knots", ())),
             tuple(term.get("levels", ())),
             int(term.get("trend", 0)),
+            bool(term.get("missing", False)),
         )
         for variable, term in found.pop("terms").items()
     )
     return Config(**found, terms=specs)
+
+
+_BOUNDS: dict[int, tuple[float | None, float | None]] = {
+    0: (None, None),
+    1: (0.0, None),
+    -1: (None, 0.0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,7 @@ class Basis:
 
     @property
     def width(self) -> int:
+        """Number of columns."""
         return len(self.centre) + 1
 
     def columns(self, values: pd.Series) -> NDArray[np.float32]:
@@ -108,24 +121,27 @@ class Basis:
         if n > 1 and not self.spec.levels:
             bend = np.diff(np.eye(n), axis=0)
             inner = inner + settings.smooth * n * n * (bend.T @ bend)
-        return np.asarray(block_diag(inner, settings.missing))
+        return np.asarray(block_diag(inner, np.array([[settings.missing]])))
 
     def bounds(self) -> list[tuple[float | None, float | None]]:
-        one = {0: (None, None), 1: (0.0, None), -1: (None, 0.0)}[self.spec.trend]
-        return [one] * len(self.centre) + [(None, None)]
+        """Bounds of each weight: a monotone curve has ramps of one sign."""
+        one = _BOUNDS[self.spec.trend]
+        absent = (None, None) if self.spec.missing else (0.0, 0.0)
+        return [one] * len(self.centre) + [absent]
 
 
 def _numbers(spec: Spec, values: pd.Series) -> Floats:
     if spec.levels:
         codes = {level: float(i) for i, level in enumerate(spec.levels)}
-        return values.map(codes).to_numpy(float)
-    return values.to_numpy(float)
+        values = values.map(codes)
+    return np.asarray(values, dtype=np.float64)
 
 
 def _ramps(spec: Spec, edges: Floats, numbers: Floats) -> Floats:
     if spec.levels:
-        return (numbers[:, None] == edges[1:]).astype(float)
-    return np.clip((numbers[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0)
+        return np.asarray(numbers[:, None] == edges[1:], dtype=np.float64)
+    ramps = (numbers[:, None] - edges[:-1]) / np.diff(edges)
+    return np.asarray(np.clip(ramps, 0.0, 1.0), dtype=np.float64)
 
 
 def basis(spec: Spec, values: pd.Series) -> Basis:
@@ -165,19 +181,25 @@ class Fit:
 
     def log_odds(self, rows: pd.DataFrame) -> Floats:
         """(n,) log-odds of rows that have a column per basis."""
-        design = _design(self.bases, rows)
-        return np.asarray(self.weights[0] + design @ self.weights[1:], dtype=float)
+        columns = design(self.bases, rows)
+        return np.asarray(self.weights[0] + columns @ self.weights[1:], dtype=np.float64)
+
+    def blocks(self) -> list[slice]:
+        """Which of the P columns belong to each basis."""
+        ends = np.cumsum([one.width for one in self.bases]).tolist()
+        starts = [0, *ends[:-1]]
+        return [slice(a, b) for a, b in zip(starts, ends, strict=True)]
 
 
 def fit(settings: Config, cohort: Cohort, bootstraps: int = 0) -> Fit:
     """Fit the model of `settings`, and again on `bootstraps` samples of the patients."""
     bases = tuple(basis(spec, cohort.rows[spec.variable]) for spec in settings.terms)
-    design = _design(bases, cohort.rows)
+    columns = design(bases, cohort.rows)
     penalty = np.asarray(block_diag(*[b.penalty(settings) for b in bases]))
     bounds = [(None, None), *(bound for b in bases for bound in b.bounds())]
-    problem = _Problem(design, cohort.label.astype(float), penalty, bounds)
+    problem = _Problem(columns, cohort.label.astype(float), penalty, bounds)
     share = float(cohort.label.mean())
-    start = np.zeros(1 + design.shape[1])
+    start = np.zeros(1 + columns.shape[1])
     start[0] = np.log(share / (1 - share))
     weights = problem.solve(np.ones(len(cohort)), start, 300)
     generator = np.random.default_rng(settings.seed)
@@ -187,7 +209,7 @@ def fit(settings: Config, cohort: Cohort, bootstraps: int = 0) -> Fit:
         for _ in range(bootstraps)
     ]
     stacked = np.array(replicates) if replicates else weights[None]
-    return Fit(bases, weights, stacked, design.mean(axis=0).astype(float))
+    return Fit(bases, weights, stacked, columns.mean(axis=0).astype(np.float64))
 
 
 def _draw(generator: np.random.Generator, patients: int) -> Floats:
@@ -195,7 +217,8 @@ def _draw(generator: np.random.Generator, patients: int) -> Floats:
     return generator.multinomial(patients, np.full(patients, 1 / patients)).astype(float)
 
 
-def _design(bases: Sequence[Basis], rows: pd.DataFrame) -> NDArray[np.float32]:
+def design(bases: Sequence[Basis], rows: pd.DataFrame) -> NDArray[np.float32]:
+    """(n, P): the columns of every variable side by side."""
     return np.hstack([b.columns(rows[b.spec.variable]) for b in bases])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Real
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from risk.additive import Z_90, Table, probability
 from risk.estimate import Contribution, Estimate, Value, refused
-from risk.features import BadValue, Variable, is_missing, normalise
+from risk.features import TABLES, BadValue, Variable, is_missing, normalise
 
 Predict = Callable[[Mapping[str, object]], Estimate]
 
@@ -35,12 +35,20 @@ def check(row: Mapping[str, object], variables: Sequence[Variable]) -> dict[str,
     BadValue : an unknown column, a wrong type, an impossible value. The message says what to do.
     """
     names = [variable.name for variable in variables]
-    unknown = sorted(str(name) for name in row if name not in names)
+    known(row, names)
+    return {variable.name: _value(variable, row.get(variable.name)) for variable in variables}
+
+
+def known(found: Iterable[object], names: Sequence[str]) -> None:
+    """Raise `BadValue` where a column is not one of `names`."""
+    unknown = sorted(str(name) for name in found if name not in names)
     if unknown:
         near = get_close_matches(unknown[0], names, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise BadValue(f"unknown column {', '.join(unknown)}{hint}; see `carina risk columns`")
-    return {variable.name: _value(variable, row.get(variable.name)) for variable in variables}
+        raise BadValue(
+            f"expected the columns of `carina risk columns`, found also {', '.join(unknown)}"
+            f"{hint}; rename or drop it"
+        )
 
 
 def _value(variable: Variable, value: object) -> Value:
@@ -51,7 +59,7 @@ def _value(variable: Variable, value: object) -> Value:
 
 def _level(variable: Variable, value: object) -> str:
     if isinstance(value, Real) and float(value).is_integer():
-        value = int(value)
+        value = int(float(value))
     word = str(value).strip().lower().replace(" ", "_")
     for candidate in (word, _WORDS.get(word, "")):
         if candidate in variable.levels:
@@ -112,14 +120,18 @@ def predict_table(frame: pd.DataFrame, predict: Predict, table: Table) -> pd.Dat
 
     Raises
     ------
-    BadValue : the table has no rows or a column twice.
+    BadValue : the table has no rows, a column twice, or one that the model does not know.
     """
     if frame.empty:
         raise BadValue("expected at least one row, found an empty table; check the input file")
     if frame.columns.has_duplicates:
         twice = sorted({str(c) for c in frame.columns[frame.columns.duplicated()]})
         raise BadValue(f"expected each column once, found twice: {', '.join(twice)}; drop one")
-    answers = [predict(row) for row in frame.to_dict("records")]
+    known(frame.columns, [v.name for v in TABLES[table.name]])
+    answers = [
+        predict({str(name): value for name, value in row.items()})
+        for row in frame.to_dict("records")
+    ]
     result = pd.DataFrame(
         {
             "status": [a.status for a in answers],

@@ -13,7 +13,7 @@ import pandas as pd
 from risk import additive, data, deterioration, films
 from risk.additive import Table, Term
 from risk.data import Cohort
-from risk.export import to_table
+from risk.export import independence, rescale, to_table
 from risk.features import TABLES
 from risk.fit import Config, Spec, config, fit
 
@@ -40,7 +40,7 @@ def train(
     settings = settings_for(name, quick)
     cohort = load(name, data_path)
     local = data_path.is_file()
-    table = tabulate(name, settings, cohort, local, data_path, scores)
+    table = tabulate(name, settings, cohort, data_path, scores)
     table.write(out / f"{name}.json")
     if name == "outpatient" and not local:
         folder = data.risk_folder(data_path)
@@ -88,15 +88,16 @@ def tabulate(
     name: Name,
     settings: Config,
     cohort: Cohort,
-    local: bool,
     data_path: Path,
-    scores: Path | None,
+    scores: Path | None = None,
 ) -> Table:
     """Fit on `cohort` and add the terms that were fitted or published elsewhere."""
+    local = data_path.is_file()
     settings = with_local_terms(name, settings) if local else settings
     fitted = fit(settings, cohort, settings.bootstraps)
     source = "local data" if local else SOURCES[name]
-    table = to_table(name, settings, fitted, units(name), source, {})
+    table = to_table(name, settings, fitted, units(name), source)
+    table = rescale(table, independence(table, fitted, cohort.rows))
     extra, parameters = ((), {}) if local else apart(name, data_path, scores)
     if name == "outpatient":
         parameters.setdefault("pneumonia_threshold_extent", DEFAULT_THRESHOLD)
@@ -172,7 +173,7 @@ def gcs_term(folder: Path) -> Term:
     settings = config("gcs")
     cohort = data.cinc(folder)
     fitted = fit(settings, cohort, settings.bootstraps)
-    whole = to_table("gcs", settings, fitted, {"gcs": "points"}, GCS_SOURCE, {})
+    whole = to_table("gcs", settings, fitted, {"gcs": "points"}, GCS_SOURCE)
     term = next(term for term in whole.terms if term.variable == "gcs")
     halved = [0.5 * (value - term.log_odds[-1]) for value in term.log_odds]
     variance = [0.25 * (v + term.variance[-1]) for v in term.variance]
