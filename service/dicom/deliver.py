@@ -7,15 +7,19 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.transport import AssociationSocket
 
 from service.dicom.header import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from service.dicom.sop_classes import VERIFICATION
+from service.dicom.transport import ClosingSocket
 from service.errors import DeliveryError, UsageError
 
 CONNECT_TIMEOUT_S = 10.0
@@ -65,13 +69,7 @@ def send(data: bytes, destination: str, calling_ae: str = "CARINA") -> None:
     ds = dcmread(io.BytesIO(data))
     context = build_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
     with _association(destination, context, calling_ae) as assoc:
-        try:
-            answer = assoc.send_c_store(ds)
-        except ValueError as error:  # the context was not accepted
-            raise DeliveryError(
-                f"expected {destination} to accept {ds.SOPClassUID.name}, found it refused; "
-                "allow this SOP class there"
-            ) from error
+        answer = assoc.send_c_store(ds)
     _check_answer(answer, destination)
 
 
@@ -87,12 +85,21 @@ def echo(destination: str, calling_ae: str = "CARINA") -> None:
     _check_answer(answer, destination)
 
 
+class _ApplicationEntity(AE):
+    """Opens its connections with `ClosingSocket`."""
+
+    def _create_socket(self, *arguments: Any) -> AssociationSocket:
+        opened: AssociationSocket = super()._create_socket(*arguments)
+        opened.__class__ = ClosingSocket
+        return opened
+
+
 @contextmanager
 def _association(
     destination: str, context: PresentationContext, calling_ae: str
 ) -> Iterator[Association]:
     where = parse_destination(destination)
-    ae = AE(ae_title=calling_ae)
+    ae = _ApplicationEntity(ae_title=calling_ae)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION
     ae.connection_timeout = ae.acse_timeout = CONNECT_TIMEOUT_S
@@ -101,23 +108,23 @@ def _association(
         where.host, where.port, [context], ae_title=where.ae_title, max_pdu=MAX_PDU_BYTES
     )
     if not assoc.is_established:
-        raise DeliveryError(_why_no_association(assoc.is_rejected, destination))
-    connection = assoc.dul.socket and assoc.dul.socket.socket
+        raise DeliveryError(_why_no_association(assoc, destination))
     try:
         yield assoc
     finally:
         if assoc.is_established:
             assoc.release()
-        if connection:
-            connection.close()  # pynetdicom leaves it open when the peer was gone first
 
 
-def _why_no_association(rejected: bool, destination: str) -> str:
-    if rejected:
+def _why_no_association(assoc: Association, destination: str) -> str:
+    if assoc.is_rejected:
         return (
             f"expected {destination} to accept an association, found it rejected; "
             "check the AE titles on both sides"
         )
+    if assoc.rejected_contexts:
+        refused = UID(assoc.rejected_contexts[0].abstract_syntax or "").name
+        return f"expected {destination} to accept {refused}, found it refused; allow it there"
     return f"expected an answer from {destination}, found none; check host, port and the network"
 
 

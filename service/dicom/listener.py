@@ -19,11 +19,12 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import build_context
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from service.dicom.header import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from service.dicom.ingest import Ingest
 from service.dicom.sop_classes import VERIFICATION, is_storable
+from service.dicom.transport import ClosingSocket
 from service.errors import CarinaError
 from service.settings import Settings
 
@@ -195,8 +196,8 @@ class _SharedPortServer(ThreadedAssociationServer):
         return len(self.active_associations) < self.ae.maximum_associations + _SPARE_CONNECTIONS
 
 
-class _BoundedSocket(AssociationSocket):
-    """Counts what it receives, and is closed even where the peer closed first."""
+class _BoundedSocket(ClosingSocket):
+    """Counts what it receives."""
 
     budget: _MessageBudget
 
@@ -204,12 +205,6 @@ class _BoundedSocket(AssociationSocket):
         """Read so many bytes, within the budget; a PDU may claim 4 GiB."""
         self.budget.spend(nr_bytes)
         return super().recv(nr_bytes)
-
-    def _shutdown_socket(self) -> None:
-        closing = self.socket
-        super()._shutdown_socket()
-        if closing is not None:
-            closing.close()  # pynetdicom leaves it open when shutting down fails
 
 
 class _BoundedHandler(RequestHandler):
