@@ -173,7 +173,7 @@ def _step(net: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer) -> flo
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
