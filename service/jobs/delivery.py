@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from service import metrics
-from service.errors import DeliveryError, NotFoundError, UsageError
+from service.errors import CarinaError, DeliveryError, NotFoundError, UsageError
 from service.jobs.artifacts import unpack_structures
+from service.jobs.pipeline import log_failure
 from service.records import OWN_SOURCE, AuditEvent, Delivery, Instance, StudyResult
 from service.store.index import Index
 from service.store.objects import ObjectStore
@@ -33,14 +35,15 @@ class Outbox:
 
     Parameters
     ----------
-    report : source film, result and SOP Instance UID -> SR file.
-    segmentation : source film, result, masks (20, H, W), visibility, SOP Instance UID -> SEG file.
+    report : header of the film and result -> SR file.
+    segmentation : header of the film, result, masks (20, H, W) -> SEG file.
+        Both give the same UID for the same result.
     send : file and destination; raises DeliveryError to be tried again.
     destinations : `AETITLE@host:port`.
     """
 
-    report: Callable[[Dataset, StudyResult, str], bytes]
-    segmentation: Callable[[Dataset, StudyResult, NDArray[np.bool_], tuple[bool, ...], str], bytes]
+    report: Callable[[Dataset, StudyResult], bytes]
+    segmentation: Callable[[Dataset, StudyResult, NDArray[np.bool_]], bytes]
     send: Callable[[bytes, str], None]
     destinations: tuple[str, ...]
 
@@ -55,22 +58,31 @@ def prepare(
 
     Returns
     -------
-    The SOP Instance UIDs of what was made, now or before.
+    The SOP Instance UIDs of what is kept.
     """
     result = index.result(result_id)
     if result.status != "ok" or result.sop_instance_uid is None or _repeats(result, index):
         return ()
     film = index.instance(result.sop_instance_uid)
-    uids = tuple(_uid(result_id, kind) for kind in ("SR", "SEG"))
-    if not all(_is_kept(uid, index) for uid in uids):
-        source = dcmread(io.BytesIO(objects.get(film.object_key)))
-        for uid, make in zip(uids, (_report, _segmentation), strict=True):
-            if not _is_kept(uid, index):
-                _keep(make(source, result, uid, objects, outbox), result, index, objects, now)
+    source = dcmread(io.BytesIO(objects.get(film.object_key)), stop_before_pixels=True)
+    uids = []
+    for make in (_report, _segmentation):
+        try:
+            data = make(source, result, objects, outbox)
+        except CarinaError:
+            raise
+        except Exception as error:  # noqa: BLE001  # one object that cannot be made: send the other
+            log_failure("report failed", error, result_id=result_id)
+            index.add_audit(
+                _audit(result, now, "failure", f"{make.__name__[1:]} could not be made")
+            )
+            continue
+        if data is not None:
+            uids.append(_keep(data, result, index, objects, now))
     for uid in uids:
         for destination in outbox.destinations:
             index.add_delivery(_delivery(result_id, uid, destination, now))
-    return uids
+    return tuple(uids)
 
 
 def _repeats(result: StudyResult, index: Index) -> bool:
@@ -86,11 +98,6 @@ def _repeats(result: StudyResult, index: Index) -> bool:
     )
 
 
-def _uid(result_id: str, kind: str) -> str:
-    """A UID that follows from the result (PS3.5 B.2: 2.25. and a UUID as a number)."""
-    return f"2.25.{uuid5(DELIVERY_IDS, f'{result_id} {kind}').int}"
-
-
 def _is_kept(uid: str, index: Index) -> bool:
     try:
         index.instance(uid)
@@ -100,24 +107,31 @@ def _is_kept(uid: str, index: Index) -> bool:
 
 
 def _report(
-    source: Dataset, result: StudyResult, uid: str, objects: ObjectStore, outbox: Outbox
-) -> bytes:
-    return outbox.report(source, result, uid)
+    source: Dataset, result: StudyResult, objects: ObjectStore, outbox: Outbox
+) -> bytes | None:
+    return outbox.report(source, result)
 
 
 def _segmentation(
-    source: Dataset, result: StudyResult, uid: str, objects: ObjectStore, outbox: Outbox
-) -> bytes:
+    source: Dataset, result: StudyResult, objects: ObjectStore, outbox: Outbox
+) -> bytes | None:
+    """The masks of the visible structures; nothing where none is visible."""
     structures = unpack_structures(objects.get(result.artifacts["structures"]))
-    return outbox.segmentation(source, result, structures.masks(), structures.visible, uid)
+    if not any(structures.visible):
+        return None
+    return outbox.segmentation(source, result, structures.masks())
 
 
 def _keep(
     data: bytes, result: StudyResult, index: Index, objects: ObjectStore, now: datetime
-) -> None:
+) -> str:
+    """Keep an object of our own in the study, once, and give its UID."""
     ds = dcmread(io.BytesIO(data), stop_before_pixels=True)
+    uid = str(ds.SOPInstanceUID)
+    if _is_kept(uid, index):
+        return uid
     instance = Instance(
-        sop_instance_uid=str(ds.SOPInstanceUID),
+        sop_instance_uid=uid,
         sop_class_uid=str(ds.SOPClassUID),
         series_uid=str(ds.SeriesInstanceUID),
         study_uid=result.study_uid,
@@ -129,9 +143,23 @@ def _keep(
         source=OWN_SOURCE,
         modality=str(ds.Modality),
     )
-    study = index.study(result.study_uid)
-    audit = AuditEvent(now, "system", "report", "success", result.patient_id, result.study_uid)
-    index.add_instance(instance, study, index.patient(result.patient_id), audit)
+    study, patient = index.study(result.study_uid), index.patient(result.patient_id)
+    index.add_instance(instance, study, patient, _audit(result, now, "success", instance.modality))
+    return uid
+
+
+def _audit(
+    result: StudyResult, now: datetime, outcome: Literal["success", "failure"], detail: str
+) -> AuditEvent:
+    return AuditEvent(
+        at=now,
+        actor="system",
+        action="report",
+        outcome=outcome,
+        patient_id=result.patient_id,
+        study_uid=result.study_uid,
+        detail=detail,
+    )
 
 
 def _delivery(result_id: str, uid: str, destination: str, now: datetime) -> Delivery:

@@ -172,6 +172,9 @@ def default_risk_models() -> RiskModels:
         usable=usable,
         reading=reading,
         predict=ventilation.predict,
-        companions=published.companions,
+        companions=lambda row: [
+            Companion(one.name, one.value, one.band, one.citation, one.missing)
+            for one in published.companions(row)
+        ],
         labels={variable.name: variable.label for variable in features.VENTILATION},
     )

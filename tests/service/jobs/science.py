@@ -10,8 +10,10 @@ import io
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID, uuid5
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -153,16 +155,19 @@ class Pacs:
         self.taken.append(dcmread(io.BytesIO(data)))
 
 
-def report(source: Dataset, result: StudyResult, uid: str) -> bytes:
-    ds = film(study_uid=source.StudyInstanceUID, patient_id=source.PatientID)
-    ds.SOPClassUID, ds.SOPInstanceUID, ds.Modality = "1.2.840.10008.5.1.4.1.1.88.34", uid, "SR"
-    return as_file(ds)
+def report(source: Dataset, result: StudyResult) -> bytes:
+    return derived(source, result, "1.2.840.10008.5.1.4.1.1.88.34", "SR")
 
 
-def segmentation(source: Dataset, result: StudyResult, masks, visible, uid: str) -> bytes:  # type: ignore[no-untyped-def]
+def segmentation(source: Dataset, result: StudyResult, masks: NDArray[np.bool_]) -> bytes:
     assert masks.shape == (len(STRUCTURES), source.Rows, source.Columns)
+    return derived(source, result, "1.2.840.10008.5.1.4.1.1.66.4", "SEG")
+
+
+def derived(source: Dataset, result: StudyResult, sop_class: str, modality: str) -> bytes:
     ds = film(study_uid=source.StudyInstanceUID, patient_id=source.PatientID)
-    ds.SOPClassUID, ds.SOPInstanceUID, ds.Modality = "1.2.840.10008.5.1.4.1.1.66.4", uid, "SEG"
+    ds.SOPClassUID, ds.Modality = sop_class, modality
+    ds.SOPInstanceUID = f"2.25.{uuid5(UUID(result.result_id), modality).int}"
     return as_file(ds)
 
 

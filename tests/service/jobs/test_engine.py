@@ -266,9 +266,8 @@ def test_every_hour_the_whole_ward_is_computed(ward: Ward, make: MakeEngine) -> 
     hour = datetime.fromisoformat("2030-01-01T08:00:00+00:00")
     engine.every_minute(hour)
     engine.every_minute(hour + timedelta(minutes=1))
-    until(lambda: all(ward.index.current_risk(name) for name in ("P1", "P2", "P3")))
-    current = [ward.index.current_risk(name) for name in ("P1", "P2", "P3")]
-    assert {one.at for one in current if one} == {hour}
+    current = [lambda name=name: ward.index.current_risk(name) for name in ("P1", "P2", "P3")]
+    until(lambda: {one.at if (one := ask()) else None for ask in current} == {hour})
 
 
 def test_one_patient_whose_risk_breaks_does_not_cost_the_others_theirs(

@@ -1,0 +1,91 @@
+"""SR and SEG of a result: made once, kept in the study, sent until they are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from service.jobs.delivery import prepare, send_due
+from service.jobs.pipeline import Models, run_study
+from service.records import StudyResult
+from tests.service.jobs.science import NOW, SMALL, Pacs, Ward, film, label, outbox, refusing
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Iterator[Ward]:
+    ward = Ward(tmp_path)
+    yield ward
+    ward.index.close()
+
+
+def result_of(ward: Ward, models: Models = SMALL) -> StudyResult:
+    study = ward.take(film())
+    result = run_study(study, ward.index, ward.objects, models, NOW)
+    assert result is not None
+    return result
+
+
+def modalities(ward: Ward, result: StudyResult) -> list[str]:
+    return [one.modality for one in ward.index.instances(result.study_uid)]
+
+
+def test_preparing_twice_makes_each_object_once(ward: Ward) -> None:
+    result = result_of(ward)
+    box = outbox(Pacs(), "A@h:104", "B@h:104")
+    first = prepare(result.result_id, ward.index, ward.objects, box, NOW)
+    assert prepare(result.result_id, ward.index, ward.objects, box, NOW) == first
+    assert modalities(ward, result) == ["CR", "SR", "SEG"]
+    assert len(ward.index.deliveries(result.result_id)) == 4
+    assert ward.index.study(result.study_uid).revision == 1
+    assert ward.index.audits()[0].action == "report"
+
+
+def test_a_refused_study_sends_nothing(ward: Ward) -> None:
+    result = result_of(ward, refusing("not_chest"))
+    assert prepare(result.result_id, ward.index, ward.objects, outbox(Pacs()), NOW) == ()
+    assert modalities(ward, result) == ["CR"]
+
+
+def test_without_a_visible_structure_there_is_no_segmentation(ward: Ward) -> None:
+    def nothing(radiograph: Any) -> Any:
+        return replace(label(radiograph), visible=(False,) * 20)
+
+    result = result_of(ward, replace(SMALL, label=nothing))
+    prepare(result.result_id, ward.index, ward.objects, outbox(Pacs()), NOW)
+    assert modalities(ward, result) == ["CR", "SR"]
+
+
+def test_an_object_that_cannot_be_made_does_not_keep_the_other(ward: Ward) -> None:
+    def broken(*_args: Any) -> bytes:
+        raise RuntimeError("DOE^JANE")
+
+    result = result_of(ward)
+    box = replace(outbox(Pacs()), segmentation=broken)
+    with capture_logs() as logs:
+        prepare(result.result_id, ward.index, ward.objects, box, NOW)
+    assert modalities(ward, result) == ["CR", "SR"]
+    assert "JANE" not in str(logs)
+    failures = [one for one in ward.index.audits() if one.outcome == "failure"]
+    assert [one.detail for one in failures] == ["segmentation could not be made"]
+
+
+def test_a_silent_destination_does_not_hold_up_the_others(ward: Ward) -> None:
+    pacs, away = Pacs(), Pacs()
+    away.away = True
+    result = result_of(ward)
+    box = outbox(pacs, "AWAY@h:104", "PACS@h:104")
+
+    def send(data: bytes, destination: str) -> None:
+        (away if destination.startswith("AWAY") else pacs).send(data, destination)
+
+    box = replace(box, send=send)
+    prepare(result.result_id, ward.index, ward.objects, box, NOW)
+    assert send_due(ward.index, ward.objects, box, NOW) == 2
+    assert away.tries == 1
+    states = {(one.destination, one.state) for one in ward.index.deliveries()}
+    assert states == {("AWAY@h:104", "waiting"), ("PACS@h:104", "delivered")}
