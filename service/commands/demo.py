@@ -133,8 +133,6 @@ def _welcome(base: str, settings: Settings, password: str) -> None:
 
 def _log_in(client: httpx.Client, password: str) -> None:
     answer = client.post("/api/v1/token", data={"username": "admin", "password": password})
-    if answer.status_code != httpx.codes.OK:
-        answer = client.post("/api/v1/token", json={"username": "admin", "password": password})
     answer.raise_for_status()
     client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 

@@ -31,9 +31,12 @@ class Pushed:
 
 
 def result_of(client: httpx.Client, study_uid: str) -> dict[str, Any] | None:
-    """The current result of a study, once there is one."""
-    rows = listed(client.get("/api/v1/results", params={"study_uid": study_uid}), "results")
-    return rows[0] if rows else None
+    """The result in force of a study, once there is one."""
+    answer = client.get(f"/api/v1/studies/{study_uid}")
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    found: dict[str, Any] | None = answer.raise_for_status().json()["result"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +86,7 @@ def test_the_risk_adds_up_and_tells_the_age_of_its_inputs(pushed: Pushed) -> Non
     newest = max(risks, key=lambda risk: risk["at"])
     assert newest["status"] == "ok", newest
     assert 0 < newest["low"] <= newest["probability"] <= newest["high"] < 1
-    known = [one for one in newest["inputs"] if one["value"] is not None]
+    known = [one for one in newest["contributions"] if one["value"] is not None]
     assert any(one["observed_at"] for one in known)
 
 
