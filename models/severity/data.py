@@ -79,7 +79,7 @@ def label_films(table: pd.DataFrame, pictures: NDArray[np.uint8]) -> Films:
     senior = table[[f"brixia_S_{letter}" for letter in BRIXIA_LETTERS]].to_numpy(np.float32)
     junior = table[[f"brixia_J_{letter}" for letter in BRIXIA_LETTERS]].to_numpy(np.float32)
     zones = (senior + junior) / (2 * ZONE_MAX)
-    extent = table.geographic_0_8.to_numpy(np.float32) / np.float32(EXTENT_MAX)
+    extent = np.asarray(table.geographic_0_8 / EXTENT_MAX, np.float32)
     zones[nih & clear] = 0.0
     extent[nih & clear] = 0.0
     brixia = zones.sum(axis=1) * np.float32(ZONE_MAX / BRIXIA_MAX)
@@ -128,7 +128,7 @@ def folds(films: Films, count: int, seed: int) -> NDArray[np.int64]:
     people["chance"] = rng.random(len(people))
     people = people.sort_values(["nih", "stratum", "chance"])
     people["fold"] = np.arange(len(people)) % count
-    return np.asarray(people.fold.loc[films.patient].to_numpy(np.int64))
+    return np.asarray(people.fold.sort_index(), np.int64)[films.patient]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from models.severity.data import Films
 from models.severity.interval import UNKNOWN, Calibration, calibration_to_parameters
 from models.severity.net import INPUT_SIZE, ServedNet, SeverityNet
 from models.severity.predict import ANCHORS_NAME
+from models.severity.sample import SAMPLE_NAME, sample_film
 from models.severity.zones import ZONES
 
 ANCHORS = 100  # normal films in the pool; the median of 100 distances moves little with the draw
@@ -68,7 +69,7 @@ def write_onnx(net: ServedNet, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
         program = torch.onnx.export(
-            net.to(memory_format=torch.contiguous_format),
+            net,
             (example,),
             input_names=["film"],
             output_names=list(OUTPUTS),
@@ -113,9 +114,7 @@ def read_frames(net: ServedNet, frames: NDArray[np.uint8]) -> dict[str, NDArray[
     for start in range(0, len(frames), 16):
         films = torch.from_numpy(frames[start : start + 16])[:, None].float() / 255.0
         parts.append([out.float().numpy() for out in net(films)])
-    return {
-        name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(OUTPUTS)
-    }
+    return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(OUTPUTS)}
 
 
 def heat_scale(net: SeverityNet, films: Films) -> float:
@@ -134,6 +133,13 @@ def anchor_embeddings(net: ServedNet, films: Films, seed: int) -> NDArray[np.flo
     return read_frames(net, films.frames[chosen])["embedding"]
 
 
+@torch.no_grad()
+def write_sample(net: ServedNet, path: Path) -> None:
+    """What torch says of `sample_film`, kept beside the weights for the test of the export."""
+    outputs = net(torch.from_numpy(sample_film()))
+    np.savez_compressed(path, **{n: o.numpy() for n, o in zip(OUTPUTS, outputs, strict=True)})
+
+
 def export(
     films: Films, settings: dict[str, Any], out: Path, calibration: Calibration = UNKNOWN
 ) -> None:
@@ -148,6 +154,7 @@ def export(
     scale = heat_scale(net, films)
     ready = served(net, scale)
     write_onnx(ready, out / runtime.WEIGHTS_NAME)
+    write_sample(ready, out / SAMPLE_NAME)
     anchors = anchor_embeddings(ready, films, int(settings["seed"]))
     np.savez_compressed(out / ANCHORS_NAME, embeddings=anchors)
     parameters = {

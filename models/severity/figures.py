@@ -24,9 +24,7 @@ def pearson(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 def spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     """Spearman's rank correlation, ties averaged."""
-    return pearson(
-        np.asarray(rankdata(one), np.float64), np.asarray(rankdata(other), np.float64)
-    )
+    return pearson(np.asarray(rankdata(one), np.float64), np.asarray(rankdata(other), np.float64))
 
 
 def mean_absolute_error(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -44,8 +42,10 @@ def weighted_kappa(one: NDArray[np.float64], other: NDArray[np.float64]) -> floa
 def direction(predicted: NDArray[np.float64], read: NDArray[np.float64], least: float) -> float:
     """Share of changes larger than `least` whose sign is right; NaN where there is none."""
     clear = np.abs(read) > least
-    return float(np.mean(np.sign(predicted[clear]) == np.sign(read[clear]))) if clear.any() else (
-        float("nan")
+    return (
+        float(np.mean(np.sign(predicted[clear]) == np.sign(read[clear])))
+        if clear.any()
+        else (float("nan"))
     )
 
 
@@ -83,9 +83,7 @@ def bootstrap(
     return result
 
 
-def straight_line(
-    known: NDArray[np.float64], wanted: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def straight_line(known: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
     """`known` put on the scale of `wanted` by least squares, fitted on these very rows."""
     slope, intercept = np.polyfit(known, wanted, 1)
     return np.asarray(slope * known + intercept, np.float64)

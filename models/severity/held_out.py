@@ -13,8 +13,10 @@ from PIL import Image
 from models.frame import clip_percentiles
 from models.severity.data import FRAME, Films, folds
 from models.severity.export import read_checkpoint, read_frames, served
-from models.severity.interval import KNOTS, Calibration, fit_change, fit_half_widths
+from models.severity.interval import KNOTS, UNKNOWN, Calibration, fit_change, fit_half_widths
 from models.severity.zones import EXTENT_MAX, ZONE_MAX
+
+FEWEST = 30  # films below which an interval is the whole scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,7 @@ def predict_held_out(films: Films, count: int, seed: int, embedding: int, run: P
     """
     fold = folds(films, count, seed)
     size = len(fold)
-    result = HeldOut(
-        np.full(size, np.nan), np.full((size, 6), np.nan), np.full(size, np.nan), fold
-    )
+    result = HeldOut(np.full(size, np.nan), np.full((size, 6), np.nan), np.full(size, np.nan), fold)
     for k in range(count):
         checkpoint = run / f"fold{k}.pt"
         if checkpoint.is_file():
@@ -71,13 +71,18 @@ def fold_predictions(
                 return stored["extent"], stored["zones"], stored["copies"]
     net = served(read_checkpoint(checkpoint, embedding), 1.0)
     seen = read_frames(net, films.frames[chosen])
-    rng = np.random.default_rng(0)
-    copies = np.stack([reprocess(frame, rng) for frame in films.frames[chosen]])
+    copies = reprocessed(films.frames[chosen])
     extent = np.clip(seen["extent"].astype(np.float64), 0, 1) * EXTENT_MAX
     zones = np.clip(seen["zones"].astype(np.float64), 0, 1) * ZONE_MAX
     again = np.clip(read_frames(net, copies)["extent"].astype(np.float64), 0, 1) * EXTENT_MAX
     np.savez_compressed(cache, chosen=chosen, extent=extent, zones=zones, copies=again)
     return extent, zones, again
+
+
+def reprocessed(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A re-processed copy of each frame; the same copies in every call."""
+    rng = np.random.default_rng(0)
+    return np.stack([reprocess(frame, rng) for frame in frames])
 
 
 def reprocess(frame: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -137,6 +142,8 @@ def calibrate(films: Films, held: HeldOut, chosen: NDArray[np.bool_] | None = No
     if chosen is not None:
         read &= chosen
     truth = films.extent.astype(np.float64) * EXTENT_MAX
+    if read.sum() < FEWEST:
+        return UNKNOWN
     widths = fit_half_widths(held.extent[read], (truth - held.extent)[read])
     pairs = patient_pairs(films, read)
     error = (held.extent - truth)[pairs[:, 1]] - (held.extent - truth)[pairs[:, 0]]

