@@ -1,0 +1,52 @@
+"""The settings are documented, each with its default, and wrong ones are told at start."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+ROWS = dict(
+    re.findall(r"^\| `(CARINA_\w+)` \| (.*?) \|", (DOCS / "settings.md").read_text(), re.MULTILINE)
+)
+
+
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+def test_every_setting_is_documented_with_its_default(name: str) -> None:
+    default = Settings.model_fields[name].default
+    told = ROWS[f"CARINA_{name.upper()}"].strip("`")
+    if default in ("", None):
+        assert told == "empty"
+    elif isinstance(default, tuple):
+        assert tuple(json.loads(told)) == default
+    else:
+        assert told.lower() == str(default).lower()
+
+
+def test_nothing_is_documented_that_is_no_setting() -> None:
+    assert set(ROWS) == {f"CARINA_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_the_defaults_are_the_embedded_set_up(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    assert settings.index_url == f"sqlite:///{tmp_path / 'carina.sqlite'}"
+    assert settings.jobs_url == f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    scaled = Settings(data_dir=tmp_path, database_url="postgresql://host/carina")
+    assert scaled.index_url == scaled.jobs_url == "postgresql://host/carina"
+
+
+def test_lists_are_json_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CARINA_DESTINATIONS", '["PACS@10.0.0.7:104"]')
+    assert Settings().destinations == ("PACS@10.0.0.7:104",)
+
+
+@pytest.mark.parametrize("wrong", [{"workers": -1}, {"http_port": 70000}, {"unknown": 1}])
+def test_a_wrong_setting_ends_the_start(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**wrong)  # type: ignore[arg-type]  # wrong on purpose
