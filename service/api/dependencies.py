@@ -17,6 +17,8 @@ from service.context import Services
 from service.errors import NotAllowedError
 from service.records import AuditEvent, Role, User
 
+V1 = "/api/v1"
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:

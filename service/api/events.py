@@ -11,14 +11,14 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
-from service.api.dependencies import Reader, Together
+from service.api.dependencies import V1, Reader, Together
 from service.api.feed import Feed, Heartbeat, Reset
 from service.records import NewsEvent
 
 LONGEST_S = 900.0  # then the browser comes back and its login is looked at again
 RETRY_MS = 3000
 
-routes = APIRouter(tags=["events"])
+routes = APIRouter(prefix=V1, tags=["events"])
 
 
 @routes.get(

@@ -13,7 +13,7 @@ from models.refusal import Refusal
 from models.runtime import WeightsError
 from models.structures.anatomy import STRUCTURES
 from service.api import pictures
-from service.api.dependencies import Scientist, Together
+from service.api.dependencies import V1, Scientist, Together
 from service.api.findings import (
     AlignmentOut,
     EstimateOut,
@@ -30,7 +30,7 @@ from service.errors import OutOfResourcesError
 if TYPE_CHECKING:  # the science is loaded by whoever builds the services
     from registration.predict import Alignment
 
-routes = APIRouter(tags=["inference"])
+routes = APIRouter(prefix=V1, tags=["inference"])
 T = TypeVar("T")
 Which = Literal["film", "prior", "current"]
 Rows = Annotated[list[Row], Body(min_length=1, max_length=MOST_ROWS)]

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from service.api.dependencies import Given, Scientist
+from service.api.dependencies import V1, Given, Scientist
 from service.api.problems import Problem
 from service.api.schemas import CredentialsIn, TokenOut, UserOut
 from service.auth import address_of
 
-routes = APIRouter(tags=["login"])
+routes = APIRouter(prefix=V1, tags=["login"])
 
 _SCHEMA = CredentialsIn.model_json_schema()
 _BODY: dict[str, Any] = {
@@ -36,8 +36,8 @@ async def credentials(request: Request) -> CredentialsIn:
         except (ValueError, RecursionError):
             raise _invalid([{"loc": ("body",), "msg": "expected JSON"}]) from None
     else:
-        form = await request.form()
-        sent = {name: form[name] for name in ("username", "password") if name in form}
+        async with request.form() as form:
+            sent = {name: form[name] for name in ("username", "password") if name in form}
     try:
         return CredentialsIn.model_validate(sent)
     except ValidationError as error:

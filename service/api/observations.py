@@ -13,7 +13,7 @@ from uuid import NAMESPACE_OID, uuid5
 from fastapi import APIRouter, Body, Query
 
 from risk.features import BASE, OUTPATIENT, BadValue, Variable, normalise
-from service.api.dependencies import Caller, Reader, Scientist, Writer
+from service.api.dependencies import V1, Caller, Reader, Scientist, Writer
 from service.api.schemas import (
     MOST_OBSERVATIONS,
     NO_CONTROL,
@@ -30,7 +30,7 @@ from service.api.schemas import (
 from service.errors import UsageError
 from service.records import Observation
 
-routes = APIRouter(tags=["observations"])
+routes = APIRouter(prefix=V1, tags=["observations"])
 
 AHEAD = timedelta(minutes=10)  # clocks of monitors and servers differ by minutes, not by hours
 URINE_ML = 9000.0  # a charted volume may cover a day

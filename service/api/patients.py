@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
 
-from service.api.dependencies import Reader, Writer
+from service.api.dependencies import V1, Reader, Writer
 from service.api.schemas import (
     NO_CONTROL,
     Moment,
@@ -21,7 +21,7 @@ from service.api.schemas import (
 from service.errors import NotFoundError
 from service.records import Patient
 
-routes = APIRouter(tags=["patients"])
+routes = APIRouter(prefix=V1, tags=["patients"])
 
 PatientPath = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROL)]
 Text = Annotated[str, Query(max_length=64, pattern=NO_CONTROL)]

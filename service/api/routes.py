@@ -57,8 +57,8 @@ def router(services: Services, feed: Feed | None = None) -> APIRouter:
         events.routes,
     )
     for part in parts_of_v1:
-        api.include_router(part, prefix="/api/v1", responses=PROBLEMS)
-    api.include_router(fhir.routes, prefix="/fhir")
+        api.include_router(part, responses=PROBLEMS)
+    api.include_router(fhir.routes)
     api.include_router(health.routes)
     api.include_router(documentation.routes)
     return api

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Response
 
 from service.api import artifacts
-from service.api.dependencies import Caller, Reader
+from service.api.dependencies import V1, Caller, Reader
 from service.api.patients import Limit, Offset, Text
 from service.api.schemas import (
     NO_CONTROL,
@@ -21,7 +21,7 @@ from service.api.schemas import (
 from service.errors import NotFoundError, UsageError
 from service.records import StudyResult
 
-routes = APIRouter(tags=["studies"])
+routes = APIRouter(prefix=V1, tags=["studies"])
 
 StudyPath = Annotated[str, Path(min_length=1, max_length=128, pattern=NO_CONTROL)]
 ResultPath = Annotated[str, Path(min_length=1, max_length=64, pattern=NO_CONTROL)]

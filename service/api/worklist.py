@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from service.api.dependencies import Administrator, Reader
+from service.api.dependencies import V1, Administrator, Reader
 from service.api.patients import Limit, Offset, Text
 from service.api.schemas import AuditOut, AuditsOut, WorklistOut, WorklistRowOut
 
-routes = APIRouter()
+routes = APIRouter(prefix=V1)
 
 
 @routes.get("/worklist", response_model=WorklistOut, tags=["worklist"])

@@ -44,6 +44,9 @@ class Clock:
     def __call__(self) -> datetime:
         return self.now
 
+    def seconds(self) -> float:
+        return self.now.timestamp()
+
 
 @pytest.fixture
 def clock() -> Clock:
@@ -61,7 +64,7 @@ def index(tmp_path: Path) -> Iterator[Index]:
 
 @pytest.fixture
 def auth(index: Index, tmp_path: Path, clock: Clock) -> Auth:
-    throttle = Throttle(now=lambda: clock.now.timestamp())
+    throttle = Throttle(now=clock.seconds)
     return Auth(index, Settings(data_dir=tmp_path), clock, throttle)
 
 

@@ -33,7 +33,9 @@ class FhirAnswer(JSONResponse):
     media_type = FHIR_TYPE
 
 
-routes = APIRouter(tags=["fhir"], default_response_class=FhirAnswer, responses=OUTCOME)
+routes = APIRouter(
+    prefix="/fhir", tags=["fhir"], default_response_class=FhirAnswer, responses=OUTCOME
+)
 
 FhirId = Annotated[str, Path(min_length=1, max_length=400, pattern=NO_CONTROL)]
 PatientQuery = Annotated[
