@@ -205,17 +205,17 @@ def _try(
     return replace(tried, state="delivered", message="")
 
 
-def check_destinations(destinations: Sequence[str], parse: Callable[[str], object]) -> None:
-    """Raise UsageError at start for a destination that cannot be one."""
+def check_destinations(destinations: Sequence[str]) -> None:
+    """Raise UsageError for a destination of another form than `AETITLE@host:port`."""
+    from service.dicom.deliver import parse_destination  # noqa: PLC0415  # pynetdicom is slow
+
     for destination in destinations:
-        parse(destination)
+        parse_destination(destination)
 
 
 def default_outbox(destinations: tuple[str, ...], calling_ae: str) -> Outbox:
     """The SR and SEG of `dicom/objects.py`, sent by C-STORE."""
     from service.dicom import deliver, objects  # noqa: PLC0415  # highdicom takes a second to load
-
-    check_destinations(destinations, deliver.parse_destination)
 
     def send(data: bytes, destination: str) -> None:
         deliver.send(data, destination, calling_ae)

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import socket
 import sqlite3
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -93,6 +94,7 @@ class Engine:
         self.workers = workers[role]
         self._models, self._risk_models, self._outbox = models, risk_models, outbox
         self._science: Science | None = None
+        self._loading = threading.Lock()
         self._client: DBOSClient | None = None
         self._place: IO[str] | None = None
 
@@ -104,7 +106,14 @@ class Engine:
         DBOS.migrate(url)
 
     def start(self) -> None:
-        """Open the queues and, with workers, begin to work through them."""
+        """Open the queues and, with workers, begin to work through them.
+
+        Raises
+        ------
+        UsageError : a destination has another form than `AETITLE@host:port`.
+        OutOfResourcesError : another engine works in this process.
+        """
+        delivery.check_destinations(self.settings.destinations)
         self.migrate()
         self._client = DBOSClient(
             system_database_url=self.settings.jobs_url,
@@ -187,14 +196,15 @@ class Engine:
     @property
     def science(self) -> Science:
         """The models, loaded at the first need."""
-        if self._science is None:
-            settings = self.settings
-            self._science = Science(
-                models=self._models or default_models(),
-                risk=self._risk_models or default_risk_models(),
-                outbox=self._outbox or default_outbox(settings.destinations, settings.ae_title),
-            )
-        return self._science
+        with self._loading:
+            if self._science is None:
+                settings = self.settings
+                self._science = Science(
+                    models=self._models or default_models(),
+                    risk=self._risk_models or default_risk_models(),
+                    outbox=self._outbox or default_outbox(settings.destinations, settings.ae_title),
+                )
+            return self._science
 
     def _enqueue(self, options: EnqueueOptions, *arguments: str) -> None:
         if self._client is None:

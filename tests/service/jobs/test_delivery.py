@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from structlog.testing import capture_logs
 
-from service.jobs.delivery import prepare, send_due
+from service.jobs.delivery import default_outbox, prepare, send_due
 from service.jobs.pipeline import Models, run_study
 from service.records import StudyResult
 from tests.service.jobs.science import NOW, SMALL, Pacs, Ward, film, label, outbox, refusing
@@ -72,6 +74,23 @@ def test_an_object_that_cannot_be_made_does_not_keep_the_other(ward: Ward) -> No
     assert "JANE" not in str(logs)
     failures = [one for one in ward.index.audits() if one.outcome == "failure"]
     assert [one.detail for one in failures] == ["segmentation could not be made"]
+
+
+def test_the_shipped_sr_and_seg_belong_to_the_film(ward: Ward) -> None:
+    before = ward.take(film(day="20260201"))
+    run_study(before, ward.index, ward.objects, SMALL, NOW)
+    result = result_of(ward)
+    box = default_outbox((), "CARINA")
+    prepare(result.result_id, ward.index, ward.objects, box, NOW)
+    assert modalities(ward, result) == ["CR", "SR", "SEG"]
+    source, sr, seg = (
+        dcmread(io.BytesIO(ward.objects.get(one.object_key)))
+        for one in ward.index.instances(result.study_uid)
+    )
+    for ds in (sr, seg):
+        assert (ds.PatientID, ds.StudyInstanceUID) == (source.PatientID, source.StudyInstanceUID)
+    assert [one.SegmentLabel for one in seg.SegmentSequence] == ["Right lung", "Left lung"]
+    assert (seg.Rows, seg.Columns) == (source.Rows, source.Columns)
 
 
 def test_a_silent_destination_does_not_hold_up_the_others(ward: Ward) -> None:

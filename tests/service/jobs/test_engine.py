@@ -20,7 +20,7 @@ import pytest
 from service.errors import OutOfResourcesError, UsageError
 from service.jobs import engine as engine_module
 from service.jobs import workflows
-from service.jobs.delivery import MOST_ATTEMPTS, default_outbox
+from service.jobs.delivery import MOST_ATTEMPTS
 from service.jobs.engine import Engine, Role, clock, digest
 from service.records import OWN_SOURCE, AuditEvent, Patient
 from service.settings import Settings
@@ -319,9 +319,10 @@ def test_a_queue_that_is_away_acknowledges_nothing(ward: Ward, make: MakeEngine)
     engine.stop(grace_s=0)
 
 
-def test_a_destination_that_cannot_be_one_is_told_at_start() -> None:
+def test_a_destination_that_cannot_be_one_is_told_at_start(ward: Ward, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, destinations=("somewhere",))
     with pytest.raises(UsageError, match="PACS@host:104"):
-        default_outbox(("somewhere",), "CARINA")
+        Engine(settings, ward.index, ward.objects, SMALL).start()
 
 
 CHILD = """
