@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,25 +75,26 @@ def take(resource: object, now: datetime, source: str) -> Taken:
 
 
 def _validated(resource: object) -> Mapping[str, Any]:
-    """The resource, checked against FHIR R4."""
+    """The resource, checked against FHIR R4 and freed of nulls."""
     if not isinstance(resource, dict) or resource.get("resourceType") != "Observation":
         raise _Unusable("not-supported", "expected a resource of type Observation", "")
     try:
-        R4Observation.model_validate(resource)
+        valid = R4Observation.model_validate(resource)
+        clean: dict[str, Any] = json.loads(valid.model_dump_json())
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(one) for one in ("Observation", *first["loc"]))
         raise _Unusable("structure", f"not valid FHIR R4: {first['msg']}", where) from None
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise _Unusable("structure", "not valid FHIR R4") from None
-    status = resource["status"]
+    status = clean.get("status")
     if status not in USABLE:
         raise _Unusable(
             "business-rule",
             f"expected a status of {', '.join(sorted(USABLE))}, found {status}; not stored",
             "Observation.status",
         )
-    return resource
+    return clean
 
 
 def _patient(subject: Mapping[str, Any] | None) -> str:
