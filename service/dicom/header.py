@@ -59,7 +59,7 @@ _LAST_TAG = max(int(tag) for tag in _TAGS.values())
 _MAX_VALUE_BYTES = 1024  # the longest indexed value (a PN of three groups) has 194 characters
 _MAX_INFLATED_BYTES = 8 << 20  # a header of a film has some 10 kB
 _GROUP_0002 = b"\x02\x00"
-_FIRST_GROUP_LITTLE = b"\x08\x00"
+_MAGIC = b"DICM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,12 @@ class Header:
         return self.values.get(keyword, "")
 
 
+def with_preamble(data: bytes) -> bytes:
+    """The file with the preamble that some writers leave out; other bytes as they are."""
+    headless = data[:2] == _GROUP_0002 and data[128:132] != _MAGIC
+    return bytes(128) + _MAGIC + data if headless else data
+
+
 def read_file_header(data: bytes) -> Header:
     """Read the header of a whole file (PS3.10): preamble, file meta group, data set.
 
@@ -80,7 +86,7 @@ def read_file_header(data: bytes) -> Header:
     ------
     InvalidObjectError : the bytes are no DICOM file.
     """
-    if data[128:132] != b"DICM":
+    if data[128:132] != _MAGIC:
         raise InvalidObjectError(
             "expected a DICOM file (DICM after 128 bytes), found other data; send a Part 10 file"
         )
@@ -152,7 +158,7 @@ def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
         )
     )
     length = struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(elements))
-    return bytes(128) + b"DICM" + length + elements
+    return bytes(128) + _MAGIC + length + elements
 
 
 def _meta_element(element: int, vr: bytes, value: str, pad: bytes) -> bytes:

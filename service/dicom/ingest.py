@@ -12,7 +12,7 @@ import structlog
 from pydicom.uid import UID
 
 from service.dicom import keywords, sop_classes
-from service.dicom.header import Header, file_meta, read_file_header, read_header
+from service.dicom.header import Header, file_meta, read_file_header, read_header, with_preamble
 from service.errors import (
     CarinaError,
     InvalidObjectError,
@@ -94,6 +94,7 @@ class Ingest:
         """
         self._check_size(len(data))
         if transfer_syntax_uid is None:
+            data = with_preamble(data)
             header = read_file_header(data)
         else:
             header = read_header(data, transfer_syntax_uid)

@@ -92,6 +92,7 @@ def serve(settings: Settings, ingest: Ingest) -> Listener:
         server_class=_SharedPortServer,
         request_handler=_BoundedHandler,
         max_message_bytes=ingest.max_object_bytes + _MESSAGE_OVERHEAD,
+        shared=settings.shared_port,
     )
     ae._servers.append(
         server
@@ -181,14 +182,16 @@ class _SharedPortServer(ThreadedAssociationServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, *arguments: Any, max_message_bytes: int, **named: Any) -> None:
+    def __init__(self, *arguments: Any, max_message_bytes: int, shared: bool, **named: Any) -> None:
         self.max_message_bytes = max_message_bytes
+        self.shared = shared
         super().__init__(*arguments, **named)
 
     def server_bind(self) -> None:
-        """Bind with SO_REUSEPORT: the kernel spreads connections over the processes."""
-        listening = cast(socket.socket, self.socket)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        """Bind; a shared port with SO_REUSEPORT: the kernel spreads connections over processes."""
+        if self.shared:
+            listening = cast(socket.socket, self.socket)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         super().server_bind()
 
     def verify_request(self, request: Any, client_address: Any) -> bool:

@@ -189,6 +189,13 @@ def test_names_in_other_scripts_are_read(ward):
     assert ward.index.patient("P1").name == "Yamada^Tarou=山田^太郎"
 
 
+def test_a_file_without_its_preamble_is_given_one(ward):
+    ds = film()
+    data = as_file(ds)
+    assert take(ward, data[132:]) == "stored"
+    assert take(ward, data) == "duplicate"
+
+
 def test_an_announced_uid_that_differs_from_the_data_set_is_refused(ward):
     with pytest.raises(InvalidObjectError, match="announced"):
         take(ward, as_file(film()), announced_uid=generate_uid())

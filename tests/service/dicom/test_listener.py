@@ -167,14 +167,20 @@ def test_compressed_pixel_data_is_not_touched(ward, listen):
 
 
 def test_two_listeners_share_one_port(ward, listen):
-    first = listen()
-    second = listen(dicom_port=first.port)
+    first = listen(shared_port=True)
+    second = listen(dicom_port=first.port, shared_port=True)
     assert second.port == first.port
     for _ in range(8):
         send(as_file(film()), destination(first))
     first.stop()
     echo(destination(second))
     assert len(ward.files()) == 8
+
+
+def test_a_port_that_is_not_shared_is_not_taken_twice(listen):
+    first = listen()
+    with pytest.raises(OSError, match="in use"):
+        listen(dicom_port=first.port)
 
 
 def test_beyond_the_limit_an_association_is_rejected_and_later_ones_are_served(listen):

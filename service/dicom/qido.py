@@ -1,0 +1,253 @@
+"""QIDO-RS (PS3.18 10.6): studies, series and instances that match a query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from models.tags import texts
+from service.dicom import dicom_json
+from service.errors import UsageError
+from service.records import Instance, StudyFilter, StudySummary
+from service.store.index import Index
+
+MAX_RESULTS = 1000
+_STUDY_KEYS = {
+    "PatientID": "patient_id",
+    "PatientName": "patient_name",
+    "StudyInstanceUID": "study_uid",
+    "AccessionNumber": "accession_number",
+    "ModalitiesInStudy": "modality",
+}
+_SERIES_KEYS = ("Modality", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription")
+_INSTANCE_KEYS = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "InstanceNumber",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "NumberOfFrames",
+)
+_OPTIONS = frozenset({"limit", "offset", "includefield", "fuzzymatching"})
+_DAY = re.compile(r"\d{8}")
+
+Reader = Callable[[Instance], Dataset]
+Describe = Callable[[Iterable[Instance], str, Reader, "Query"], list[dicom_json.Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a client asks for, by keyword; "all" in `include` stands for every field."""
+
+    matches: Mapping[str, str]
+    include: tuple[str, ...]
+    limit: int
+    offset: int
+
+
+def parse(parameters: Iterable[tuple[str, str]]) -> Query:
+    """Read the parameters of a query.
+
+    Raises
+    ------
+    UsageError : an attribute that the dictionary does not know, or a page that is no number.
+    """
+    matches: dict[str, str] = {}
+    include: list[str] = []
+    page = {"limit": MAX_RESULTS, "offset": 0}
+    for name, value in parameters:
+        if name == "includefield":
+            include += [_known(field) for field in value.split(",") if field]
+        elif name in page:
+            if not value.isdecimal() or len(value) > 9:
+                raise UsageError(f"expected {name} to be a whole number, found {value[:20]!r}")
+            page[name] = int(value)
+        elif name not in _OPTIONS:
+            matches[_known(name)] = value
+    limit = min(page["limit"], MAX_RESULTS)
+    return Query(matches, tuple(include), limit, page["offset"])
+
+
+def find_studies(index: Index, query: Query) -> tuple[StudySummary, ...]:
+    """Studies that match, newest first, one page of them.
+
+    Raises
+    ------
+    UsageError : an attribute that studies are not matched by; ignoring it would answer too much.
+    """
+    filters = _study_filters(query.matches)
+    if len(filters) == 1:
+        return index.find_studies(filters[0], query.limit, query.offset)
+    found = [study for one in filters for study in index.find_studies(one, MAX_RESULTS)]
+    return tuple(found[query.offset : query.offset + query.limit])
+
+
+def study_json(summary: StudySummary, base: str, more: Dataset, query: Query) -> dicom_json.Json:
+    """A study as PS3.18 table 10.6.3-3 asks, with the fields to include from one of its objects."""
+    study, patient = summary.study, summary.patient
+    acquired = study.acquired_at.astimezone() if study.acquired_at else None
+    values: dict[str, object] = {
+        "StudyDate": f"{acquired:%Y%m%d}" if acquired else None,
+        "StudyTime": f"{acquired:%H%M%S}" if acquired else None,
+        "AccessionNumber": study.accession_number,
+        "InstanceAvailability": "ONLINE",
+        "ModalitiesInStudy": summary.modalities,
+        "ReferringPhysicianName": next(iter(texts(more, "ReferringPhysicianName")), ""),
+        "StudyDescription": study.description,
+        "RetrieveURL": f"{base}/studies/{study.study_uid}",
+        "PatientName": patient.name,
+        "PatientID": patient.patient_id,
+        "PatientBirthDate": f"{patient.birth_date:%Y%m%d}" if patient.birth_date else None,
+        "PatientSex": patient.sex,
+        "StudyInstanceUID": study.study_uid,
+        "StudyID": next(iter(texts(more, "StudyID")), ""),
+        "NumberOfStudyRelatedSeries": summary.series_count,
+        "NumberOfStudyRelatedInstances": summary.instance_count,
+    }
+    return _with_fields(dicom_json.of_values(values), more, query)
+
+
+def series_json(
+    instances: Iterable[Instance], base: str, read: Reader, query: Query
+) -> list[dicom_json.Json]:
+    """Series of one study that match, as PS3.18 table 10.6.3-4 asks."""
+    grouped: dict[str, list[Instance]] = {}
+    for instance in instances:
+        grouped.setdefault(instance.series_uid, []).append(instance)
+    found = []
+    for series_uid, members in grouped.items():
+        first = members[0]
+        more = read(first)
+        values: dict[str, object] = {
+            "Modality": first.modality,
+            "SeriesDescription": next(iter(texts(more, "SeriesDescription")), ""),
+            "RetrieveURL": f"{base}/studies/{first.study_uid}/series/{series_uid}",
+            "StudyInstanceUID": first.study_uid,
+            "SeriesInstanceUID": series_uid,
+            "SeriesNumber": _number(more, "SeriesNumber"),
+            "NumberOfSeriesRelatedInstances": len(members),
+        }
+        if _matches(values, query, _SERIES_KEYS):
+            found.append(_with_fields(dicom_json.of_values(values), more, query))
+    return found
+
+
+def instances_json(
+    instances: Iterable[Instance], base: str, read: Reader, query: Query
+) -> list[dicom_json.Json]:
+    """Instances that match, as PS3.18 table 10.6.3-5 asks."""
+    found = []
+    for instance in instances:
+        more = read(instance)
+        series = f"{base}/studies/{instance.study_uid}/series/{instance.series_uid}"
+        values: dict[str, object] = {
+            "SOPClassUID": instance.sop_class_uid,
+            "SOPInstanceUID": instance.sop_instance_uid,
+            "InstanceAvailability": "ONLINE",
+            "Modality": instance.modality,
+            "RetrieveURL": f"{series}/instances/{instance.sop_instance_uid}",
+            "StudyInstanceUID": instance.study_uid,
+            "SeriesInstanceUID": instance.series_uid,
+        }
+        numbers = ("InstanceNumber", "Rows", "Columns", "BitsAllocated", "NumberOfFrames")
+        values |= {keyword: _number(more, keyword) for keyword in numbers}
+        if _matches(values, query, _SERIES_KEYS + _INSTANCE_KEYS):
+            found.append(_with_fields(dicom_json.of_values(values), more, query))
+    return found
+
+
+def study_part(query: Query) -> Query:
+    """The part of a relational query that speaks of studies, for the first 1000 of them."""
+    matches = {k: v for k, v in query.matches.items() if k in _STUDY_KEYS or k == "StudyDate"}
+    return Query(matches, (), MAX_RESULTS, 0)
+
+
+def below_study(query: Query) -> Query:
+    """The part of a relational query that speaks of series and instances."""
+    above = study_part(query).matches
+    matches = {k: v for k, v in query.matches.items() if k not in above}
+    return Query(matches, query.include, query.limit, query.offset)
+
+
+def _known(name: str) -> str:
+    if name == "all":
+        return name
+    keyword = dicom_json.keyword_of(name)
+    if not keyword:
+        raise UsageError(f"expected a DICOM keyword or tag, found {name[:64]!r}")
+    return keyword
+
+
+def _study_filters(matches: Mapping[str, str]) -> list[StudyFilter]:
+    """One filter, or one for each UID of a list (PS3.4 C.2.2.2.2)."""
+    fields: dict[str, Any] = {}
+    for keyword, value in matches.items():
+        if keyword == "StudyDate":
+            fields["date_from"], fields["date_to"] = _days(value)
+        elif keyword in _STUDY_KEYS:
+            fields[_STUDY_KEYS[keyword]] = "" if value == "*" else value
+        elif value not in ("", "*"):
+            raise UsageError(
+                f"expected to match studies by {', '.join(_STUDY_KEYS)} or StudyDate, found "
+                f"{keyword}; leave it out"
+            )
+    uids = [uid for uid in re.split(r"[,\\]", fields.pop("study_uid", "")) if uid] or [""]
+    return [StudyFilter(**fields, study_uid=uid) for uid in uids]
+
+
+def _days(value: str) -> tuple[date | None, date | None]:
+    """A day, or a range of days open at either end (PS3.4 C.2.2.2.5)."""
+    first, dash, last = value.partition("-")
+    return _day(first), _day(last if dash else first)
+
+
+def _day(text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        if _DAY.fullmatch(text):
+            return datetime.strptime(text, "%Y%m%d").date()
+    except ValueError:
+        pass
+    raise UsageError(f"expected a day as YYYYMMDD or a range of days, found {text[:20]!r}")
+
+
+def _matches(values: Mapping[str, object], query: Query, keys: tuple[str, ...]) -> bool:
+    for keyword, wanted in query.matches.items():
+        if keyword not in keys and wanted not in ("", "*"):
+            raise UsageError(
+                f"expected to match by {', '.join(keys)}, found {keyword}; leave it out"
+            )
+        if wanted and not _value_matches(str(values.get(keyword) or ""), wanted):
+            return False
+    return True
+
+
+def _value_matches(value: str, wanted: str) -> bool:
+    patterns = re.split(r"[,\\]", wanted)
+    return any(fnmatchcase(value, pattern.replace("[", "[[]")) for pattern in patterns)
+
+
+def _number(ds: Dataset, keyword: str) -> int | None:
+    value = next(iter(texts(ds, keyword)), "")
+    return int(value) if re.fullmatch(r"[+-]?\d{1,12}", value) else None
+
+
+def _with_fields(found: dicom_json.Json, more: Dataset, query: Query) -> dicom_json.Json:
+    if not query.include:
+        return found
+    everything = dicom_json.of_header(more)
+    wanted = {dicom_json.tag_of(keyword) for keyword in query.include}
+    chosen = (
+        everything
+        if "all" in query.include
+        else {tag: element for tag, element in everything.items() if tag in wanted}
+    )
+    return dict(sorted({**chosen, **found}.items()))

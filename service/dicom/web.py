@@ -1,0 +1,366 @@
+"""DICOMweb under /dicom-web: STOW-RS, QIDO-RS and WADO-RS. Every look at a patient is audited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydicom.dataset import Dataset
+from starlette.concurrency import run_in_threadpool
+
+from service import audit
+from service.auth import address_of
+from service.dicom import dicom_json, qido, stow, wado
+from service.dicom.header import read_file_header, with_preamble
+from service.dicom.ingest import Ingest, Taken
+from service.errors import CarinaError, NotFoundError, UsageError
+from service.records import Instance, User
+from service.store.index import Index
+from service.store.objects import ObjectStore
+
+PREFIX = "/dicom-web"
+INSTANCE = "/studies/{study_uid}/series/{series_uid}/instances/{sop_instance_uid}"
+_log = structlog.get_logger(__name__)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def router(
+    index: Index,
+    objects: ObjectStore,
+    ingest: Ingest,
+    user_dependency: Callable[..., User],
+    *,
+    sender_dependency: Callable[..., User] | None = None,
+    max_request_mb: int = 256,
+    clock: Callable[[], datetime] = _utc_now,
+) -> APIRouter:
+    """The DICOMweb endpoints.
+
+    Parameters
+    ----------
+    user_dependency : gives the user who may read, or raises.
+    sender_dependency : gives the user who may store; whoever may read where it is left out.
+    """
+
+    reader = Depends(user_dependency)
+    sender = Depends(sender_dependency or user_dependency)
+
+    def visit(request: Request, user: User = reader) -> _Visit:
+        return _Visit(index, objects, clock, request, user)
+
+    def delivery(request: Request, user: User = sender) -> _Visit:
+        return _Visit(index, objects, clock, request, user)
+
+    made = APIRouter(prefix=PREFIX, tags=["DICOMweb"])
+    _add_store(made, Depends(delivery), ingest, max_request_mb << 20)
+    _add_search(made, Depends(visit))
+    _add_retrieve(made, Depends(visit))
+    _add_pictures(made, Depends(visit))
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """One request of one user: what it asks for, and the audit of what it is shown."""
+
+    index: Index
+    objects: ObjectStore
+    clock: Callable[[], datetime]
+    request: Request
+    user: User
+
+    @property
+    def base(self) -> str:
+        """Address of the service as this client knows it."""
+        return str(self.request.base_url).rstrip("/") + PREFIX
+
+    @property
+    def address(self) -> str:
+        """Network address of the client."""
+        return address_of(self.request)
+
+    @property
+    def accept(self) -> str:
+        """Media types that the client takes."""
+        return self.request.headers.get("accept", "").lower()
+
+    def query(self) -> qido.Query:
+        """What the client searches for."""
+        return qido.parse(self.request.query_params.multi_items())
+
+    def sees(self, study_uid: str, what: str) -> None:
+        """Audit a look at a study, before the data leaves.
+
+        Raises
+        ------
+        NotFoundError : there is no such study.
+        """
+        patient_id = self.index.study(study_uid).patient_id
+        event = audit.read(
+            self.user,
+            self.clock(),
+            self.address,
+            patient_id=patient_id,
+            study_uid=study_uid,
+            what=what,
+        )
+        self.index.add_audit(event)
+
+    def sees_list(self, what: str, count: int) -> None:
+        """Audit a look at a list over patients."""
+        event = audit.read_list(self.user, self.clock(), self.address, what=what, count=count)
+        self.index.add_audit(event)
+
+    def instances(
+        self, study_uid: str, series_uid: str = "", sop_instance_uid: str = ""
+    ) -> list[Instance]:
+        """Instances of a study, a series, or one of them.
+
+        Raises
+        ------
+        NotFoundError : there is none.
+        """
+        found = [
+            instance
+            for instance in self.index.instances(study_uid)
+            if series_uid in ("", instance.series_uid)
+            and sop_instance_uid in ("", instance.sop_instance_uid)
+        ]
+        if not found:
+            raise NotFoundError("expected stored instances under this address, found none")
+        return found
+
+    def header(self, instance: Instance) -> Dataset:
+        """Header of an instance."""
+        return wado.header(self.objects, instance)
+
+
+def _add_store(made: APIRouter, delivery: Any, ingest: Ingest, max_bytes: int) -> None:
+    async def store(visit: _Visit = delivery) -> Response:
+        return await _store(visit, ingest, max_bytes, "")
+
+    async def store_in_study(study_uid: str, visit: _Visit = delivery) -> Response:
+        return await _store(visit, ingest, max_bytes, study_uid)
+
+    made.add_api_route("/studies", store, methods=["POST"])
+    made.add_api_route("/studies/{study_uid}", store_in_study, methods=["POST"])
+
+
+async def _store(visit: _Visit, ingest: Ingest, max_bytes: int, study_uid: str) -> Response:
+    stored = stow.Stored(visit.base)
+    body = stow.parts(
+        visit.request.stream(),
+        stow.boundary_of(visit.request.headers.get("content-type", "")),
+        max_part_bytes=ingest.max_object_bytes,
+        max_bytes=max_bytes,
+    )
+    async for data in body:
+        outcome = await run_in_threadpool(_store_one, visit, ingest, data, study_uid)
+        stored.add(outcome)
+    if not stored.taken and not stored.refused:
+        raise UsageError("expected at least one DICOM object in the request, found none")
+    headers = {}
+    if any(taken.outcome == "conflict" for taken in stored.taken):
+        headers["Warning"] = '299 carina "other bytes under a known SOP Instance UID: kept aside"'
+    return JSONResponse(
+        stored.answer(), stored.http_status, headers, media_type=dicom_json.MEDIA_TYPE
+    )
+
+
+def _store_one(visit: _Visit, ingest: Ingest, data: bytes, study_uid: str) -> stow.Refused | Taken:
+    """Take one object in; what is wrong with it is the matter of its own entry in the answer."""
+    names, source = ("", ""), f"stow:{visit.user.username}"
+    try:
+        data = with_preamble(data)
+        header = read_file_header(data)
+        names = (header["SOPClassUID"], header["SOPInstanceUID"])
+        if study_uid not in ("", header["StudyInstanceUID"]):
+            return stow.other_study(*names)
+        return ingest.take(data, source=source, actor=visit.user.username, address=visit.address)
+    except CarinaError as error:
+        _log.warning("object refused", source=source, why=error.message)
+        return stow.refusal(error, *names)
+
+
+def _add_search(made: APIRouter, visiting: Any) -> None:
+    def search_studies(visit: _Visit = visiting) -> Response:
+        query = visit.query()
+        found = qido.find_studies(visit.index, query)
+        visit.sees_list("QIDO studies", len(found))
+        return _json(
+            qido.study_json(one, visit.base, _first_header(visit, one.study.study_uid), query)
+            for one in found
+        )
+
+    def search_series(visit: _Visit = visiting) -> Response:
+        return _search(visit, "", qido.series_json)
+
+    def search_series_of_study(study_uid: str, visit: _Visit = visiting) -> Response:
+        return _search(visit, study_uid, qido.series_json)
+
+    def search_instances(visit: _Visit = visiting) -> Response:
+        return _search(visit, "", qido.instances_json)
+
+    def search_instances_of_study(study_uid: str, visit: _Visit = visiting) -> Response:
+        return _search(visit, study_uid, qido.instances_json)
+
+    def search_instances_of_series(
+        study_uid: str, series_uid: str, visit: _Visit = visiting
+    ) -> Response:
+        return _search(visit, study_uid, qido.instances_json, series_uid)
+
+    made.add_api_route("/studies", search_studies)
+    made.add_api_route("/series", search_series)
+    made.add_api_route("/studies/{study_uid}/series", search_series_of_study)
+    made.add_api_route("/instances", search_instances)
+    made.add_api_route("/studies/{study_uid}/instances", search_instances_of_study)
+    made.add_api_route(
+        "/studies/{study_uid}/series/{series_uid}/instances", search_instances_of_series
+    )
+
+
+def _search(
+    visit: _Visit, study_uid: str, describe: qido.Describe, series_uid: str = ""
+) -> Response:
+    """Search below a study, or below every study that the query names."""
+    query = visit.query()
+    below = qido.below_study(query)
+    found: list[dicom_json.Json] = []
+    for uid in _studies_below(visit, study_uid, query):
+        held = [i for i in visit.index.instances(uid) if series_uid in ("", i.series_uid)]
+        found += describe(held, visit.base, visit.header, below)
+    return _json(found[query.offset : query.offset + query.limit])
+
+
+def _studies_below(visit: _Visit, study_uid: str, query: qido.Query) -> list[str]:
+    """The study of the address, or those that the query names; audited."""
+    if study_uid:
+        try:
+            visit.sees(study_uid, "QIDO")
+        except NotFoundError:
+            return []  # PS3.18 10.6.3.1: no match is an empty answer
+        return [study_uid]
+    found = qido.find_studies(visit.index, qido.study_part(query))
+    visit.sees_list("QIDO", len(found))
+    return [one.study.study_uid for one in found]
+
+
+def _add_retrieve(made: APIRouter, visiting: Any) -> None:
+    def retrieve_study(study_uid: str, visit: _Visit = visiting) -> Response:
+        return _objects(visit, visit.instances(study_uid))
+
+    def retrieve_series(study_uid: str, series_uid: str, visit: _Visit = visiting) -> Response:
+        return _objects(visit, visit.instances(study_uid, series_uid))
+
+    def retrieve_instance(
+        study_uid: str, series_uid: str, sop_instance_uid: str, visit: _Visit = visiting
+    ) -> Response:
+        found = visit.instances(study_uid, series_uid, sop_instance_uid)
+        if not visit.accept.startswith("application/dicom"):
+            return _objects(visit, found)
+        visit.sees(study_uid, "WADO object")
+        return Response(visit.objects.get(found[0].object_key), media_type="application/dicom")
+
+    def study_metadata(study_uid: str, visit: _Visit = visiting) -> Response:
+        return _metadata(visit, visit.instances(study_uid))
+
+    def series_metadata(study_uid: str, series_uid: str, visit: _Visit = visiting) -> Response:
+        return _metadata(visit, visit.instances(study_uid, series_uid))
+
+    def instance_metadata(
+        study_uid: str, series_uid: str, sop_instance_uid: str, visit: _Visit = visiting
+    ) -> Response:
+        return _metadata(visit, visit.instances(study_uid, series_uid, sop_instance_uid))
+
+    study, series = "/studies/{study_uid}", "/studies/{study_uid}/series/{series_uid}"
+    made.add_api_route(study, retrieve_study)
+    made.add_api_route(series, retrieve_series)
+    made.add_api_route(INSTANCE, retrieve_instance)
+    made.add_api_route(f"{study}/metadata", study_metadata)
+    made.add_api_route(f"{series}/metadata", series_metadata)
+    made.add_api_route(f"{INSTANCE}/metadata", instance_metadata)
+
+
+def _objects(visit: _Visit, found: list[Instance]) -> Response:
+    visit.sees(found[0].study_uid, "WADO objects")
+    return _multipart(wado.files(visit.objects, found), "application/dicom")
+
+
+def _metadata(visit: _Visit, found: list[Instance]) -> Response:
+    visit.sees(found[0].study_uid, "WADO metadata")
+    return _json(dicom_json.of_header(visit.header(instance)) for instance in found)
+
+
+def _add_pictures(made: APIRouter, visiting: Any) -> None:
+    def retrieve_frames(
+        study_uid: str,
+        series_uid: str,
+        sop_instance_uid: str,
+        frames: str,
+        visit: _Visit = visiting,
+    ) -> Response:
+        wanted = _frame_numbers(frames)
+        (instance,) = visit.instances(study_uid, series_uid, sop_instance_uid)
+        visit.sees(study_uid, "WADO frames")
+        data = visit.objects.get(instance.object_key)
+        parts = wado.frames(data, wanted, as_stored=wado.wants_stored(visit.accept))
+        return _multipart(parts, parts[0].content_type.partition(";")[0])
+
+    def retrieve_rendered(
+        study_uid: str,
+        series_uid: str,
+        sop_instance_uid: str,
+        *,
+        viewport: str = "",
+        quality: int = Query(90, ge=1, le=100),
+        visit: _Visit = visiting,
+    ) -> Response:
+        media_type, size = wado.picture_type(visit.accept), _viewport(viewport)
+        (instance,) = visit.instances(study_uid, series_uid, sop_instance_uid)
+        visit.sees(study_uid, "WADO rendered")
+        data = visit.objects.get(instance.object_key)
+        return Response(wado.rendered(data, media_type, quality, size), media_type=media_type)
+
+    made.add_api_route(f"{INSTANCE}/frames/{{frames}}", retrieve_frames)
+    made.add_api_route(f"{INSTANCE}/rendered", retrieve_rendered)
+
+
+def _first_header(visit: _Visit, study_uid: str) -> Dataset:
+    instances = visit.index.instances(study_uid)
+    return visit.header(instances[0]) if instances else Dataset()
+
+
+def _frame_numbers(text: str) -> list[int]:
+    numbers = text.split(",")
+    if not all(number.isdecimal() and len(number) < 6 for number in numbers):
+        raise UsageError("expected frame numbers like 1 or 1,2,3, found something else")
+    return [int(number) for number in numbers]
+
+
+def _viewport(text: str) -> tuple[int, int] | None:
+    if not text:
+        return None
+    size = text.split(",")[:2]
+    if len(size) != 2 or not all(part.isdecimal() and 0 < int(part) <= 8192 for part in size):
+        raise UsageError("expected a viewport like 512,512 of at most 8192, found something else")
+    return int(size[0]), int(size[1])
+
+
+def _json(found: Iterable[dicom_json.Json]) -> Response:
+    return JSONResponse(list(found), media_type=dicom_json.MEDIA_TYPE)
+
+
+def _multipart(parts: Iterable[wado.Part], kind: str) -> Response:
+    boundary = wado.new_boundary()
+    return StreamingResponse(
+        wado.multipart(parts, boundary),
+        media_type=f'multipart/related; type="{kind}"; boundary={boundary}',
+    )
