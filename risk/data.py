@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from risk.features import (
     BASE,
+    CHANGE_WINDOW_H,
+    PRESSURE_CHANGE,
     TABLES,
     URINE_WINDOW_H,
     VENTILATION,
@@ -213,7 +215,18 @@ def _features(grid: pd.DataFrame) -> pd.DataFrame:
             else:
                 limit = int(variable.max_age_h)
                 rows[variable.name] = values.groupby(stay).ffill(limit=limit)
+            if variable.name == "systolic_bp":
+                first = _first_of_window(values, stay)
+                rows[PRESSURE_CHANGE.name] = rows[variable.name] - first
     return rows
+
+
+def _first_of_window(values: pd.Series, stay: pd.Series) -> pd.Series:
+    """The earliest reading of the last 48 hours: the next one after the window's first hour."""
+    following = values.groupby(stay).bfill()
+    place = stay.groupby(stay).cumcount().to_numpy()
+    back = np.minimum(place, int(CHANGE_WINDOW_H) - 1)
+    return pd.Series(following.to_numpy()[np.arange(len(stay)) - back], index=values.index)
 
 
 def _plausible(values: pd.Series, variable: Variable) -> pd.Series:

@@ -20,6 +20,7 @@ Kind = Literal["number", "level"]
 
 WINDOW_H = 6.0
 URINE_WINDOW_H = 6.0
+CHANGE_WINDOW_H = 48.0
 
 
 class BadValue(ValueError):  # noqa: N818  # named for what it is, as Refusal is
@@ -96,8 +97,8 @@ BASE: tuple[Variable, ...] = (
     Variable("diastolic_bp", "Diastolic pressure", "mm[Hg]", 10, 200, _CHARTED, "8462-4", 4.0),
     Variable("mean_bp", "Mean pressure", "mm[Hg]", 15, 250, _CHARTED, "8478-0", 4.0),
     Variable("temperature", "Temperature", "Cel", 28, 43, _CHARTED, "8310-5", 12.0),
-    Variable("fio2", "Inspired oxygen", "fraction", 0.21, 1.0, _CHARTED, "3150-6", 12.0),
-    Variable("oxygen_flow", "Oxygen flow", "L/min", 0, 80, _CHARTED, "3151-8", 12.0),
+    Variable("fio2", "Inspired oxygen", "fraction", 0.21, 1.0, _CHARTED, "3150-6", 5.0),
+    Variable("oxygen_flow", "Oxygen flow", "L/min", 0, 80, _CHARTED, "3151-8", 5.0),
     Variable("gcs", "Glasgow coma scale", "points", 3, 15, _CHARTED, "9269-2", 12.0),
     Variable("ph", "Arterial pH", "pH", 6.5, 8.0, _LABORATORY, "2744-1", 12.0),
     Variable("pao2", "PaO2", "mm[Hg]", 20, 700, _LABORATORY, "2703-7", 12.0),
@@ -155,6 +156,15 @@ SEX = Variable(
 HOURS_IN_UNIT = Variable(
     "hours_in_unit", "Hours in the unit", "h", 0, 20000, "admission record", max_age_h=math.inf
 )
+PRESSURE_CHANGE = Variable(
+    "systolic_bp_change_48h",
+    "Systolic pressure, change since the first reading of 48 h",
+    "mm[Hg]",
+    -270,
+    270,
+    "computed from the readings of the last 48 hours",
+    max_age_h=4.0,
+)
 VENTILATED = Variable(
     "ventilated",
     "Ventilated now",
@@ -171,6 +181,7 @@ VENTILATION: tuple[Variable, ...] = (
     SEX,
     *BASE[:10],
     *(feature for name in WINDOWED for feature in _windowed(_BY_NAME[name])),
+    PRESSURE_CHANGE,
     *BASE[10:],
     HOURS_IN_UNIT,
     SEVERITY,
@@ -345,7 +356,7 @@ def normalise(variable: Variable, value: float, unit: str = "") -> float:
     converted = _converted(variable, value, unit)
     slack = 1e-9 * max(1.0, abs(variable.high))
     if variable.low - slack <= converted <= variable.high + slack:
-        return min(max(converted, variable.low), variable.high)
+        return float(min(max(converted, variable.low), variable.high))
     raise BadValue(
         f"{variable.name}: expected {variable.range} {variable.unit}, found {value:g} "
         f"{unit or '(no unit given)'}; check the unit or leave it empty"
@@ -429,6 +440,10 @@ def ventilation_row(  # noqa: PLR0917  # the contract that the service calls
         for statistic in WINDOWED[name]:
             row[f"{name}_{statistic}_6h"] = found[statistic]
             times[f"{name}_{statistic}_6h"] = readings[-1][0] if readings else None
+    pressures = history.get("systolic_bp", [])
+    if pressures:
+        times[PRESSURE_CHANGE.name] = pressures[-1][0]
+        row[PRESSURE_CHANGE.name] = _change(pressures, row["systolic_bp"], at)
     if admitted_at is not None and admitted_at <= at:
         row["hours_in_unit"], times["hours_in_unit"] = _age_h(admitted_at, at), admitted_at
     if severity_extent is not None and severity_at is not None and severity_at <= at:
@@ -509,6 +524,12 @@ def _window_statistics(
         "mean": float(values.mean()),
         "slope": _slope(hours, values),
     }
+
+
+def _change(readings: list[tuple[datetime, float]], latest: object, at: datetime) -> float | None:
+    """Latest value minus the first of the window; None where the latest is stale."""
+    recent = [v for taken, v in readings if _age_h(taken, at) < CHANGE_WINDOW_H]
+    return latest - recent[0] if recent and isinstance(latest, float) else None
 
 
 def _slope(hours: np.ndarray, values: np.ndarray) -> float | None:

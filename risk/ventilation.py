@@ -9,7 +9,7 @@ import pandas as pd
 from risk import rows
 from risk.additive import Table, shipped
 from risk.estimate import Estimate, Value, refused
-from risk.features import TABLES, BadValue, Variable
+from risk.features import TABLES, WINDOWED, BadValue, Variable
 
 VARIABLES: tuple[Variable, ...] = TABLES["ventilation"]
 ONE_OF = ("heart_rate", "respiratory_rate", "spo2")
@@ -62,10 +62,18 @@ def fio2_from_flow(flow_l_min: float) -> float:
 
 
 def derive(checked: Mapping[str, Value]) -> dict[str, Value]:
-    """Add what the terms are computed from: FiO2 where only the flow is known, SpO2/FiO2, ROX."""
+    """Add what the terms are computed from: FiO2 where only the flow is known, SpO2/FiO2, ROX.
+
+    Where nobody gives the window of 6 hours, it holds at least the latest reading.
+    """
     values = dict(checked)
     if values["fio2"] is None and isinstance(values["oxygen_flow"], float):
         values["fio2"] = fio2_from_flow(values["oxygen_flow"])
+    for name, statistics in WINDOWED.items():
+        for statistic in statistics:
+            window = f"{name}_{statistic}_6h"
+            if values[window] is None and statistic != "slope":
+                values[window] = values[name]  # the latest reading is in the window itself
     spo2, fio2 = values["spo2"], values["fio2"]
     breaths = values["respiratory_rate"]
     known = isinstance(spo2, float) and isinstance(fio2, float)

@@ -1,0 +1,287 @@
+"""Out-of-fold figures of a risk model, their plots, and the model card that carries them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from risk import additive, alarms, data, plots, statistics
+from risk.additive import Table
+from risk.data import Cohort
+from risk.fit import Config, Spec, fit
+from risk.published import NEWS2_STEPS, news2_parts
+from risk.statistics import Floats
+from risk.train import Name, derived, load, settings_for, train, with_local_terms
+
+SAMPLES = 500
+PARTITIONS = 4  # other ways to deal the groups out: how much the figure owes to one way
+THRESHOLDS: Mapping[Name, Floats] = {
+    "ventilation": np.linspace(0.01, 0.20, 39),
+    "outpatient": np.linspace(0.02, 0.50, 49),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A model or a comparator on the same rows: a score, and a probability from held-out fits."""
+
+    name: str
+    log_odds: Floats
+
+    @property
+    def probability(self) -> Floats:
+        """(n,), in [0, 1]."""
+        return np.asarray(1 / (1 + np.exp(-self.log_odds)), dtype=np.float64)
+
+
+def evaluate(
+    name: Name, data_path: Path, out: Path, run: Path | None = None, *, quick: bool = False
+) -> dict[str, Any]:
+    """Cross-validate with whole hospitals (or states) held out, and write card and plots.
+
+    Parameters
+    ----------
+    data_path : a folder laid out like the project's data, or one CSV or Parquet table.
+    out : gets card.json, card.md and PNG plots.
+    run : folder with <name>.json from `train`; its card gets the figures. Without it, the model
+        is trained into `out`.
+    quick : few bootstrap samples, for tests.
+
+    Returns
+    -------
+    dict
+        The figures, each with a 95 % interval from a bootstrap by patient.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if run is None:
+        train(name, data_path, out, quick=quick)
+    path = (run or out) / f"{name}.json"
+    table = additive.read(path)
+    settings = settings_for(name, quick)
+    settings = with_local_terms(name, settings) if data_path.is_file() else settings
+    cohort = load(name, data_path)
+    model = Judged(name, out_of_fold(settings, cohort))
+    judged = [model, *comparators(name, settings, cohort)]
+    metrics = figures(name, cohort, judged, 40 if quick else SAMPLES)
+    if name == "ventilation" and not data_path.is_file():
+        metrics["external_cinc2012"] = external(table, data.risk_folder(data_path), quick)
+    metrics["auroc_of_other_partitions"] = [
+        round(statistics.rank(cohort.label, log_odds).auroc(), 4)
+        for log_odds in (
+            out_of_fold(settings, cohort, random_folds(cohort.group, settings.folds, seed))
+            for seed in range(1 if quick else PARTITIONS)
+        )
+    ]
+    table = replace(table, card={**table.card, "metrics": metrics})
+    table.write(path)
+    card = additive.read(path).card
+    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    (out / "card.md").write_text(card_text(card), encoding="utf-8")
+    plots.draw(out, cohort.label, judged, THRESHOLDS[name])
+    return metrics
+
+
+def folds(group: np.ndarray, count: int) -> np.ndarray:
+    """(n,) fold of each row; a group is never split, the folds are about equally large.
+
+    The largest group first, each to the emptiest fold: scikit-learn's GroupKFold, its ties too.
+    """
+    groups, index, sizes = np.unique(group, return_inverse=True, return_counts=True)
+    filled = np.zeros(min(count, len(groups)))
+    fold_of = np.zeros(len(groups), dtype=np.int64)
+    for one in np.argsort(sizes, kind="stable")[::-1]:
+        fold_of[one] = int(np.argmin(filled))
+        filled[fold_of[one]] += sizes[one]
+    return np.asarray(fold_of[index])
+
+
+def random_folds(group: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """(n,) fold of each row; the groups are dealt out at random."""
+    groups, index = np.unique(group, return_inverse=True)
+    dealt = np.random.default_rng(seed).permutation(len(groups)) % count
+    return np.asarray(dealt[index])
+
+
+def out_of_fold(settings: Config, cohort: Cohort, fold: np.ndarray | None = None) -> Floats:
+    """(n,) log-odds, each from a fit that never saw the row's group."""
+    log_odds = np.zeros(len(cohort))
+    fold = folds(cohort.group, settings.folds) if fold is None else fold
+    for one in np.unique(fold):
+        fitted = fit(settings, cohort.take(fold != one))
+        log_odds[fold == one] = fitted.log_odds(cohort.rows[fold == one])
+    return log_odds
+
+
+def comparators(name: Name, settings: Config, cohort: Cohort) -> list[Judged]:
+    """The published scores on the same rows, each turned into a probability out of fold.
+
+    Unknown FiO2 counts as room air and an unknown part as normal, as wards read them.
+    """
+    if name != "ventilation":
+        return []
+    rows = cohort.rows
+    ratio = rows["spo2"].fillna(97.0) / rows["fio2"].fillna(0.21)
+    scores = {
+        "ROX": -ratio / rows["respiratory_rate"].fillna(18.0),
+        "SpO2/FiO2": -ratio,
+        "NEWS2": news2_partial(rows),
+    }
+    judged = []
+    for score, values in scores.items():
+        spec = Spec("score", quantiles=2, trend=1)
+        plain = replace(settings, terms=(spec,), ridge=0.1, smooth=0.0)
+        column = replace(cohort, rows=pd.DataFrame({"score": values}))
+        judged.append(Judged(score, _monotone(out_of_fold(plain, column), values)))
+    return judged
+
+
+def _monotone(log_odds: Floats, values: pd.Series) -> Floats:
+    """Break the ties that clamping makes, without changing a probability visibly."""
+    order = values.rank().to_numpy(np.float64)
+    return np.asarray(log_odds + 1e-7 * order / len(order), dtype=np.float64)
+
+
+def news2_partial(rows: pd.DataFrame) -> pd.Series:
+    """NEWS2 with unknown parts counted as normal and unknown oxygen as room air."""
+    names = list(NEWS2_STEPS)
+    oxygen = rows["fio2"].fillna(0.21) > 0.21
+    totals = []
+    for values, breathing in zip(rows[names].to_numpy(float), oxygen, strict=True):
+        known = {n: float(v) for n, v in zip(names, values, strict=True) if not np.isnan(v)}
+        totals.append(float(sum(news2_parts(dict(known), bool(breathing)).values())))
+    return pd.Series(totals, index=rows.index)
+
+
+def figures(name: Name, cohort: Cohort, judged: list[Judged], samples: int) -> dict[str, Any]:
+    """Every figure of the card."""
+    draws = statistics.resample(cohort.patient, samples, seed=1)
+    model = judged[0]
+    label, p = cohort.label, model.probability
+    ranked = {one.name: statistics.rank(label, one.log_odds) for one in judged}
+
+    def paired(other: str) -> statistics.Interval:
+        mine, theirs = ranked[model.name], ranked[other]
+        return statistics.interval(lambda w: mine.auroc(w) - theirs.auroc(w), draws)
+
+    metrics: dict[str, Any] = {
+        "rows": len(cohort),
+        "patients": len(np.unique(cohort.patient)),
+        "patients_with_outcome": len(np.unique(cohort.patient[label])),
+        "groups": len(np.unique(cohort.group)),
+        "auroc": statistics.interval(ranked[model.name].auroc, draws).as_dict(),
+        "average_precision": statistics.interval(
+            ranked[model.name].average_precision, draws
+        ).as_dict(),
+        "calibration_slope": statistics.interval(
+            lambda w: statistics.calibration(label, model.log_odds, w)[1], draws[:200]
+        ).as_dict(),
+        "expected_over_observed": statistics.interval(
+            lambda w: statistics.expected_over_observed(label, p, w), draws
+        ).as_dict(),
+    }
+    metrics["comparators"] = {
+        one.name: {
+            "auroc": statistics.interval(ranked[one.name].auroc, draws).as_dict(),
+            "average_precision": round(ranked[one.name].average_precision(), 4),
+            "auroc_below_model": paired(one.name).as_dict(),
+        }
+        for one in judged[1:]
+    }
+    metrics["decision_curve"] = decision_curve(name, cohort, judged)
+    if name == "ventilation" and np.isfinite(cohort.onset).any():
+        metrics["at_80_percent_of_onsets"] = alarms.at_share_caught(cohort, p, 0.8).as_dict()
+        metrics["auroc_without_last_2_h"] = round(_without_last(cohort, model, 2.0), 4)
+    if name == "outpatient":
+        metrics["per_group"] = per_group(cohort, model)
+    return metrics
+
+
+def _without_last(cohort: Cohort, model: Judged, hours: float) -> float:
+    """AUROC without the rows just before the onset, where charting may already follow it."""
+    keep = cohort.onset - cohort.hour > hours
+    return statistics.rank(cohort.label[keep], model.log_odds[keep]).auroc()
+
+
+def decision_curve(name: Name, cohort: Cohort, judged: list[Judged]) -> dict[str, Any]:
+    """Net benefit per 1000 rows at some thresholds, and where the model is best."""
+    thresholds = THRESHOLDS[name]
+    mine = statistics.net_benefit(cohort.label, judged[0].probability, thresholds)
+    others = [np.maximum(statistics.treat_all(cohort.label, thresholds), 0.0)]
+    for one in judged[1:]:
+        others.append(statistics.net_benefit(cohort.label, one.probability, thresholds))
+    best = mine >= np.max(others, axis=0) - 1e-12
+    shown = np.linspace(0, len(thresholds) - 1, 6).astype(int)
+    return {
+        "thresholds": [round(float(t), 3) for t in thresholds[shown]],
+        "model_per_1000": [round(1000 * float(v), 3) for v in mine[shown]],
+        "best_other_per_1000": [round(1000 * float(v), 3) for v in np.max(others, axis=0)[shown]],
+        "share_of_thresholds_where_best": round(float(best.mean()), 3),
+    }
+
+
+def per_group(cohort: Cohort, model: Judged) -> dict[str, Any]:
+    """AUROC and expected over observed of each held-out group with 20 outcomes or more."""
+    ratios, areas = [], []
+    for one in np.unique(cohort.group):
+        here = cohort.group == one
+        if cohort.label[here].sum() >= 20:
+            p = model.probability[here]
+            ratios.append(statistics.expected_over_observed(cohort.label[here], p))
+            areas.append(statistics.rank(cohort.label[here], p).auroc())
+    if not ratios:
+        return {"groups": 0}
+    return {
+        "groups": len(ratios),
+        "expected_over_observed_median": round(float(np.median(ratios)), 4),
+        "expected_over_observed_quartiles": [
+            round(float(v), 4) for v in np.quantile(ratios, [0.25, 0.75])
+        ],
+        "auroc_median": round(float(np.median(areas)), 4),
+    }
+
+
+def external(table: Table, folder: Path, quick: bool) -> dict[str, Any]:
+    """The served table on CinC 2012, which has no SpO2, no oxygen and no usable breathing rate."""
+    cohort = derived("ventilation", data.cinc(folder))
+    terms = tuple(t for t in table.terms if t.variable != "gcs")  # fitted on that very set
+    log_odds = replace(table, terms=terms).log_odds(
+        {t.variable: cohort.rows[t.variable].tolist() for t in terms}
+    )
+    draws = statistics.resample(cohort.patient, 20 if quick else 200, seed=2)
+    ranked = statistics.rank(cohort.label, log_odds)
+    return {
+        "rows": len(cohort),
+        "patients_with_outcome": len(np.unique(cohort.patient[cohort.label])),
+        "auroc": statistics.interval(ranked.auroc, draws).as_dict(),
+    }
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """The card as Markdown."""
+    lines = [f"# {card['name']} {card['version']}", "", str(card["task"]), ""]
+    for key in ("input", "output", "split", "licence", "command", "sha256"):
+        lines.append(f"- **{key}**: {card[key]}")
+    lines += ["", "## Data", *(f"- {one}" for one in card["data"])]
+    lines += ["", "## Limits", *(f"- {one}" for one in card["limits"])]
+    lines += ["", "## Figures", "95 % intervals from a bootstrap by patient.", ""]
+    lines += ["| figure | value | interval |", "|---|---|---|", *_figure_rows("", card["metrics"])]
+    return "\n".join(lines) + "\n"
+
+
+def _figure_rows(prefix: str, metrics: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for key, value in metrics.items():
+        title = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, Mapping) and "low" in value:
+            rows.append(f"| {title} | {value['value']} | {value['low']} to {value['high']} |")
+        elif isinstance(value, Mapping):
+            rows += _figure_rows(f"{title}: ", value)
+        else:
+            rows.append(f"| {title} | {value} | |")
+    return rows
