@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from importlib.metadata import version
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from service.api import routes
 from service.api.feed import Feed
@@ -29,9 +29,11 @@ from service.context import Services
 from service.dashboard import views
 from service.dicom import listener, web
 from service.dicom.ingest import Ingest
-from service.errors import OutOfResourcesError, UsageError
-from service.jobs.engine import Engine, Role
+from service.errors import NotAllowedError, OutOfResourcesError, UsageError
+from service.jobs.engine import Engine
+from service.jobs.engine import Role as Work
 from service.jobs.pipeline import default_models
+from service.records import Role, User
 from service.settings import Settings
 from service.store.index import Index
 from service.store.objects import FileObjects, ObjectStore
@@ -93,7 +95,7 @@ class Parts:
         self.index.close()
 
 
-def build(settings: Settings, role: Role) -> Parts:
+def build(settings: Settings, role: Work) -> Parts:
     """Open the stores and the jobs for one role of a process; nothing listens yet."""
     index = open_index(settings)
     objects = open_objects(settings)
@@ -139,12 +141,35 @@ def web_app(parts: Parts) -> FastAPI:
         lifespan=life,
     )
     app.include_router(routes.router(services, feed))
-    app.include_router(web.router(parts.index, parts.objects, parts.ingest, web_user(services)))
+    app.include_router(
+        web.router(
+            parts.index,
+            parts.objects,
+            parts.ingest,
+            _somebody(services, Role.CLINICIAN, Role.RADIOLOGIST),
+            sender_dependency=_somebody(services),
+            max_request_mb=parts.settings.max_request_mb,
+        )
+    )
     app.include_router(views.router(services))
     install_error_handlers(app)
     install_body_limit(app, parts.settings)
     install_security_headers(app)
     return app
+
+
+def _somebody(services: Services, *roles: Role) -> Callable[[Request], User]:
+    """A dependency that lets users of `roles` and admins through to DICOMweb."""
+
+    def identify(request: Request) -> User:
+        user = services.auth.identify(request)
+        if user.role is not Role.ADMIN and user.role not in roles:
+            raise NotAllowedError(
+                f"expected one of the roles {', '.join((*roles, Role.ADMIN))}, found {user.role}"
+            )
+        return user
+
+    return identify
 
 
 class Running:
