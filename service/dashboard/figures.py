@@ -51,11 +51,11 @@ def value_of(variable: str, value: float | str | None) -> str:
         return "not measured"
     if isinstance(value, str):
         return value.replace("_", " ")
+    if "_slope_" in variable or "_change_" in variable:
+        return signed(value, 1)
     for base, digits in DIGITS.items():
         if variable.startswith(base):
             return number(value, digits)
-    if variable.endswith("_slope_6h"):
-        return signed(value, 1)
     return number(value, 0 if float(value).is_integer() or abs(value) >= 10 else 1)
 
 

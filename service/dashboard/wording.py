@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -69,29 +70,29 @@ VARIABLES: Final = MappingProxyType(
 )
 
 
-WINDOWS: Final = MappingProxyType(
+STATISTICS: Final = MappingProxyType(
     {
-        "_min_6h": ", lowest of 6 h",
-        "_max_6h": ", highest of 6 h",
-        "_mean_6h": ", mean of 6 h",
-        "_slope_6h": ", trend of 6 h",
+        "min": "lowest of",
+        "max": "highest of",
+        "mean": "mean of",
+        "slope": "trend of",
+        "change": "change over",
     }
 )
+_WINDOW = re.compile(rf"_({'|'.join(STATISTICS)})_(\d+)h$")
 
 
 def base(name: str) -> str:
     """The measured variable behind a statistic of it."""
-    for suffix in WINDOWS:
-        name = name.removesuffix(suffix)
-    return name
+    return _WINDOW.sub("", name)
 
 
 def variable(name: str) -> str:
     """A variable in words; the window of a statistic is spelled out."""
-    for suffix, words in WINDOWS.items():
-        if name.endswith(suffix):
-            return variable(name.removesuffix(suffix)) + words
-    return VARIABLES.get(name, name.replace("_", " ").capitalize())
+    window = _WINDOW.search(name)
+    if window is None:
+        return VARIABLES.get(name, name.replace("_", " ").capitalize())
+    return f"{variable(base(name))}, {STATISTICS[window[1]]} {window[2]} h"
 
 
 def structure(name: str) -> str:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import json
 import math
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from models import phantom
 from models.structures.anatomy import STRUCTURES
 from service.auth import Auth, new_user
 from service.context import Services
@@ -35,6 +28,7 @@ from service.records import (
 from service.settings import Settings
 from service.store.index import Index
 from service.store.objects import FileObjects
+from tests.service.dashboard.pictures import Pictures, pictures
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 PASSWORD = "a long enough password"
@@ -69,18 +63,117 @@ class Sickness:
 
 WARD = (
     Sickness("P-1001", "OKAFOR^ADAEZE", date(1961, 4, 2), "F", "ICU 1", "4", 0.31, 0.09, 5.8, 1.7),
-    Sickness("P-1002", "Lindqvist^Per", date(1948, 9, 14), "M", "ICU 1", "2", 0.22, 0.03, 4.9, 0.9, amended=True),
-    Sickness("P-1003", "TANAKA^YUKI", date(1979, 1, 30), "F", "Ward 7", "11", 0.14, -0.02, 3.6, -1.2),
-    Sickness("P-1004", "Moreau^Jean-Baptiste", date(1955, 7, 7), "M", "Ward 7", "3", 0.118, 0.004, 4.1, 0.2, stale=("respiratory_rate", "fio2"), vitals_age_min=410),
-    Sickness("P-1005", "Haddad^Leila", date(1988, 12, 19), "F", "ICU 1", "1", 0.2, 0.0, 6.4, 2.1, ventilated=True),
-    Sickness("P-1006", "NOVAK^PETR", date(1967, 3, 3), "M", "Ward 7", "8", 0.081, 0.011, None, refused="not_frontal"),
-    Sickness("P-1007", "Fernandes^Inês", date(1972, 6, 25), "F", "Ward 5", "6", 0.047, -0.006, 2.2, -0.1, aligned=False),
-    Sickness("P-1008", "Smith^Thomas^A", date(1940, 10, 10), "M", "Ward 5", "2", 0.034, 0.0, 1.8, 0.1, films=1),
-    Sickness("P-1009", "Kaya^Elif", date(1995, 2, 11), "F", "Ward 5", "9", 0.019, 0.002, 0.9, films=1),
-    Sickness("P-1010", "van der Berg^Anna", date(1983, 8, 1), "F", "Ward 7", "1", 0.012, -0.001, None, films=0),
-    Sickness("P-1011", "Ng^Wei Ming", date(1959, 5, 21), "M", "Ward 5", "4", 0.009, 0.0, 0.4, films=1, refused=""),
+    Sickness(
+        "P-1002",
+        "Lindqvist^Per",
+        date(1948, 9, 14),
+        "M",
+        "ICU 1",
+        "2",
+        0.22,
+        0.03,
+        4.9,
+        0.9,
+        amended=True,
+    ),
+    Sickness(
+        "P-1003", "TANAKA^YUKI", date(1979, 1, 30), "F", "Ward 7", "11", 0.14, -0.02, 3.6, -1.2
+    ),
+    Sickness(
+        "P-1004",
+        "Moreau^Jean-Baptiste",
+        date(1955, 7, 7),
+        "M",
+        "Ward 7",
+        "3",
+        0.118,
+        0.004,
+        4.1,
+        0.2,
+        stale=("respiratory_rate", "fio2"),
+        vitals_age_min=410,
+    ),
+    Sickness(
+        "P-1005",
+        "Haddad^Leila",
+        date(1988, 12, 19),
+        "F",
+        "ICU 1",
+        "1",
+        0.2,
+        0.0,
+        6.4,
+        2.1,
+        ventilated=True,
+    ),
+    Sickness(
+        "P-1006",
+        "NOVAK^PETR",
+        date(1967, 3, 3),
+        "M",
+        "Ward 7",
+        "8",
+        0.081,
+        0.011,
+        None,
+        refused="not_frontal",
+    ),
+    Sickness(
+        "P-1007",
+        "Fernandes^Inês",
+        date(1972, 6, 25),
+        "F",
+        "Ward 5",
+        "6",
+        0.047,
+        -0.006,
+        2.2,
+        -0.1,
+        aligned=False,
+    ),
+    Sickness(
+        "P-1008",
+        "Smith^Thomas^A",
+        date(1940, 10, 10),
+        "M",
+        "Ward 5",
+        "2",
+        0.034,
+        0.0,
+        1.8,
+        0.1,
+        films=1,
+    ),
+    Sickness(
+        "P-1009", "Kaya^Elif", date(1995, 2, 11), "F", "Ward 5", "9", 0.019, 0.002, 0.9, films=1
+    ),
+    Sickness(
+        "P-1010",
+        "van der Berg^Anna",
+        date(1983, 8, 1),
+        "F",
+        "Ward 7",
+        "1",
+        0.012,
+        -0.001,
+        None,
+        films=0,
+    ),
+    Sickness(
+        "P-1011",
+        "Ng^Wei Ming",
+        date(1959, 5, 21),
+        "M",
+        "Ward 5",
+        "4",
+        0.009,
+        0.0,
+        0.4,
+        films=1,
+        refused="",
+    ),
     Sickness("P/12 odd", "", date(1990, 1, 1), "", "Ward 7", "", 0.0, 0.0, None, films=0),
-)  # fmt: skip
+)
 
 
 def audit(action: str = "receive") -> AuditEvent:
@@ -102,9 +195,13 @@ def observations(one: Sickness) -> list[Observation]:
         at = NOW - timedelta(hours=hour, minutes=one.vitals_age_min)
         sick = ill * (1 - 0.35 * hour / 48) + 0.03 * math.sin(hour * 1.7)
         for variable, well, bad, unit in (
-            ("respiratory_rate", 15, 34, "/min"), ("spo2", 97.5, 88, "%"), ("fio2", 0.21, 0.65, "1"),
-            ("heart_rate", 76, 121, "/min"), ("mean_bp", 88, 66, "mm[Hg]"), ("temperature", 36.7, 39, "Cel"),
-        ):  # fmt: skip
+            ("respiratory_rate", 15, 34, "/min"),
+            ("spo2", 97.5, 88, "%"),
+            ("fio2", 0.21, 0.65, "1"),
+            ("heart_rate", 76, 121, "/min"),
+            ("mean_bp", 88, 66, "mm[Hg]"),
+            ("temperature", 36.7, 39, "Cel"),
+        ):
             digits = 2 if variable == "fio2" else 1 if variable == "temperature" else 0
             value = round(well + sick * (bad - well), digits)
             found.append(observation(one, variable, value, unit, at))
@@ -134,11 +231,17 @@ def risk_record(one: Sickness, at: datetime, probability: float) -> RiskRecord:
     total = sum(share for *_, share, _ in shares)
     inputs = tuple(
         RiskInput(
-            name, label, value, unit, left * share / total,
-            None if value is None or name == "age_years" else seen, name in one.stale, source,
+            name,
+            label,
+            value,
+            unit,
+            left * share / total,
+            None if value is None or name == "age_years" else seen,
+            name in one.stale,
+            source,
         )
         for name, label, value, unit, share, source in shares
-    )  # fmt: skip
+    )
     spread = 0.55
     return RiskRecord(
         risk_id=f"{one.patient_id.replace('/', '-')}-{at:%d%H%M}",
@@ -155,19 +258,33 @@ def risk_record(one: Sickness, at: datetime, probability: float) -> RiskRecord:
         stale=one.stale,
         missing=("lactate", "ph", "pao2"),
         companions=(
-            Companion("ROX", round(16 - 12 * ill, 2), "higher_risk" if ill > 0.6 else "lower_risk", "Roca et al. 2019", ()),
-            Companion("qCSI", float(round(9 * ill)), "high" if ill > 0.6 else "low", "Haimovich et al. 2020", ()),
+            Companion(
+                "ROX",
+                round(16 - 12 * ill, 2),
+                "higher_risk" if ill > 0.6 else "lower_risk",
+                "Roca et al. 2019",
+                (),
+            ),
+            Companion(
+                "qCSI",
+                float(round(9 * ill)),
+                "high" if ill > 0.6 else "low",
+                "Haimovich et al. 2020",
+                (),
+            ),
             Companion("NEWS2", None, "", "Royal College of Physicians 2017", ("consciousness",)),
         ),
         model=MODEL,
-    )  # fmt: skip
+    )
 
 
 def risks(one: Sickness) -> list[RiskRecord]:
     if one.risk == 0:
         return []
     found = []
-    for hour in range(48, -1, -1):
+    for hour in (48, 36, 24, 20, 16, 12, 10, 8, 6, 5, 4, 3, 2, 1, 0):
+        if hour % 12 and hour > 1 and one.patient_id != "P-1001":
+            continue  # one course in detail is enough: every record is a transaction
         before = one.risk - one.rise if hour else one.risk
         wave = 1 - 0.5 * hour / 48 + 0.06 * math.sin(hour * 1.3)
         probability = one.risk if hour == 0 else before if hour == 1 else max(0.004, before * wave)
@@ -176,11 +293,18 @@ def risks(one: Sickness) -> list[RiskRecord]:
 
 
 def severity(extent: float) -> SeverityFinding:
-    zones = tuple(round(min(3.0, max(0.0, extent / 8 * 3 * w)), 1) for w in (0.5, 1.0, 1.6, 0.4, 0.8, 1.3))
+    zones = tuple(
+        round(min(3.0, max(0.0, extent / 8 * 3 * w)), 1) for w in (0.5, 1.0, 1.6, 0.4, 0.8, 1.3)
+    )
     return SeverityFinding(
-        extent * 1.3, extent, max(0, extent - 0.9), min(8, extent + 0.9), sum(zones), zones,
+        extent * 1.3,
+        extent,
+        max(0, extent - 0.9),
+        min(8, extent + 0.9),
+        sum(zones),
+        zones,
         "severity-0.1.0+1a2b3c4d",
-    )  # fmt: skip
+    )
 
 
 def structures(visible: tuple[bool, ...]) -> StructuresFinding:
@@ -190,82 +314,53 @@ def structures(visible: tuple[bool, ...]) -> StructuresFinding:
     )
 
 
-def png(pixels: NDArray[np.generic]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
-    return file.getvalue()
-
-
-def outline(mask: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:
-    """Left edge down, right edge up: enough for a shape without holes."""
-    rows = np.flatnonzero(mask.any(1))[::3]
-    if rows.size < 2:
-        return []
-    left = [(float(r), float(np.argmax(mask[r]))) for r in rows]
-    right = [(float(r), float(mask.shape[1] - 1 - np.argmax(mask[r][::-1]))) for r in rows]
-    return [left + right[::-1]]
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Artifacts of a film, drawn once and shared by all patients of the ward."""
-
-    current: dict[str, str]
-    prior: dict[str, str]
-    visible: tuple[bool, ...]
-
-
-def pictures(objects: FileObjects, size: int) -> Pictures:
-    now, then = phantom.draw(5, extent=4.5, size=size), phantom.draw(5, extent=1.0, size=size)
-
-    def film(one: phantom.Phantom) -> dict[str, str]:
-        deep = np.round(one.pixels * 65535).astype(np.uint16)
-        height, width = one.pixels.shape
-        note = {"width": width, "height": height, "spacing_mm": list(one.spacing_mm)}
-        return {
-            "film": objects.put(png(deep), ".png"),
-            "viewer": objects.put(json.dumps(note).encode(), ".json"),
-        }
-
-    visible = tuple(bool(mask.any()) and name != "stomach" for name, mask in zip(STRUCTURES, now.masks, strict=True))
-    contours = {n: outline(m) for n, m, seen in zip(STRUCTURES, now.masks, visible, strict=True) if seen}
-    heat = np.round(255 * np.clip(now.opacity, 0, 1)).astype(np.uint8)[::2, ::2]
-    lungs = now.masks[0] | now.masks[1]
-    signed = np.clip(now.pixels - then.pixels, -1, 1) * lungs
-    prior = film(then)
-    return Pictures(
-        {
-            **film(now),
-            "heat": objects.put(png(heat), ".png"),
-            "contours": objects.put(json.dumps(contours).encode(), ".json"),
-            "aligned_prior": prior["film"],
-            "difference": objects.put(png((128 + 127 * signed).astype(np.uint8)), ".png"),
-        },
-        prior,
-        visible,
-    )
-
-
 def change(one: Sickness, prior: StudyResult) -> ChangeFinding:
-    reason = "" if one.aligned else "the lungs overlap too little after alignment (Dice 0.71, 0.85 needed)"
+    reason = (
+        ""
+        if one.aligned
+        else "the lungs overlap too little after alignment (Dice 0.71, 0.85 needed)"
+    )
     return ChangeFinding(
-        prior.study_uid, prior.sop_instance_uid or "", prior.acquired_at, one.change,
-        one.change - 0.7, one.change + 0.7, min(0.99, 0.5 + abs(one.change) / 3),
-        one.aligned, reason, 0.81, 0.94, 0.0, "registration-0.1.0+9c0d1e2f",
-    )  # fmt: skip
+        prior.study_uid,
+        prior.sop_instance_uid or "",
+        prior.acquired_at,
+        one.change,
+        one.change - 0.7,
+        one.change + 0.7,
+        min(0.99, 0.5 + abs(one.change) / 3),
+        one.aligned,
+        reason,
+        0.81,
+        0.94,
+        0.0,
+        "registration-0.1.0+9c0d1e2f",
+    )
 
 
 def study(one: Sickness, number: int, taken: datetime) -> Study:
     uid = f"1.2.826.0.1.{one.patient_id[-4:].lstrip('-')}.{number}"
-    return Study(uid, one.patient_id, taken, taken + timedelta(minutes=7), f"A{number}", "Chest, bedside AP")
+    return Study(
+        uid, one.patient_id, taken, taken + timedelta(minutes=7), f"A{number}", "Chest, bedside AP"
+    )
 
 
-def result(one: Sickness, of: Study, drawn: Pictures, extent: float | None, refused: str) -> StudyResult:
+def result(
+    one: Sickness, of: Study, drawn: Pictures, extent: float | None, refused: str
+) -> StudyResult:
     assert of.acquired_at
     found = StudyResult(
-        f"result-{of.study_uid}", of.study_uid, one.patient_id, f"{of.study_uid}.1", "ok", "", "",
-        of.received_at, of.acquired_at, artifacts=dict(drawn.prior), revision=1,
-    )  # fmt: skip
+        f"result-{of.study_uid}",
+        of.study_uid,
+        one.patient_id,
+        f"{of.study_uid}.1",
+        "ok",
+        "",
+        "",
+        of.received_at,
+        of.acquired_at,
+        artifacts=dict(drawn.prior),
+        revision=1,
+    )
     if refused:
         said = "expected a frontal chest film, found a lateral view; send the PA or AP film"
         return replace(found, status="refused", reason=refused, message=said)
@@ -281,12 +376,27 @@ def fill_films(index: Index, one: Sickness, drawn: Pictures) -> None:
         of = study(one, number, taken)
         uid = f"{of.study_uid}.1"
         index.add_instance(
-            Instance(uid, "1.2.840.10008.5.1.4.1.1.1.1", f"{of.study_uid}.9", of.study_uid,
-                     "1.2.840.10008.1.2.1", f"k{uid}", f"{number:064d}", 1, of.received_at, "c-store:MOD", "DX"),
-            of, Patient(one.patient_id, one.name, one.born, one.sex), audit(),
-        )  # fmt: skip
+            Instance(
+                uid,
+                "1.2.840.10008.5.1.4.1.1.1.1",
+                f"{of.study_uid}.9",
+                of.study_uid,
+                "1.2.840.10008.1.2.1",
+                f"k{uid}",
+                f"{number:064d}",
+                1,
+                of.received_at,
+                "c-store:MOD",
+                "DX",
+            ),
+            of,
+            Patient(one.patient_id, one.name, one.born, one.sex),
+            audit(),
+        )
         extent = one.extent if last or one.extent is None else one.extent - one.change
-        found = result(one, of, drawn, extent if extent is not None else 2.0, one.refused if last else "")
+        found = result(
+            one, of, drawn, extent if extent is not None else 2.0, one.refused if last else ""
+        )
         if last and found.status == "ok":
             found = replace(found, artifacts=dict(drawn.current))
             found = replace(found, change=change(one, prior)) if prior else found
@@ -302,25 +412,38 @@ def fill(index: Index, objects: FileObjects, size: int = 256) -> None:
     for one in WARD:
         fill_films(index, one, drawn)
         patient = Patient(
-            one.patient_id, one.name, one.born, one.sex, one.ward, one.bed,
-            NOW - timedelta(days=3), None, NOW - timedelta(hours=5) if one.ventilated else None,
-        )  # fmt: skip
+            one.patient_id,
+            one.name,
+            one.born,
+            one.sex,
+            one.ward,
+            one.bed,
+            NOW - timedelta(days=3),
+            None,
+            NOW - timedelta(hours=5) if one.ventilated else None,
+        )
         index.put_patient(patient, audit("write"))
         index.add_observations(observations(one), audit("write"))
         for record in risks(one):
             index.add_risk(record)
 
 
-def services(folder: Path, size: int = 256) -> Services:
+def make(folder: Path, size: int = 256) -> None:
+    """Fill a data folder, users included; it can be copied and opened as often as wanted."""
+    index = Index(Settings(data_dir=folder).index_url)
+    index.migrate()
+    fill(index, FileObjects(folder / "objects"), size)
+    for name, role in USERS.items():
+        index.add_user(new_user(name, PASSWORD, role, NOW))
+    index.close()
+
+
+def services(folder: Path) -> Services:
     """The services of a filled ward; nothing is taken in or scored by them."""
     settings = Settings(data_dir=folder, time_zone="Europe/Berlin")
     index = Index(settings.index_url)
-    index.migrate()
     objects = FileObjects(folder / "objects")
-    fill(index, objects, size)
     auth = Auth(index, settings, lambda: NOW)
-    for name, role in USERS.items():
-        index.add_user(new_user(name, PASSWORD, role, NOW))
     return Services(
         index=index,
         objects=objects,

@@ -1,0 +1,308 @@
+"""The pages in a real browser: Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from service.api import routes
+from service.api.feed import Feed
+from service.api.headers import install_security_headers
+from service.context import Services
+from service.dashboard import views
+from service.dashboard.assets import BUILT, Assets
+from tests.service.dashboard import ward
+
+CHROMIUM = shutil.which("chromium")
+AXE = BUILT.parent.parent / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+STUDY = "/studies/1.2.826.0.1.{}.{}"
+SIZES = ((1280, 800), (1920, 1080), (820, 1180))
+PAGES = ("/", "/patients/P-1001", STUDY.format(1001, 1), "/models", "/audit")
+AXE_RUNS = tuple(zip(PAGES, ("dark", "light", "light", "light", "dark"), strict=True))
+PINCH = """() => {
+  const c = document.querySelector('canvas[data-viewer]'), b = c.getBoundingClientRect();
+  c.setPointerCapture = () => {};
+  const send = (type, id, x, y) => c.dispatchEvent(new PointerEvent(type, {
+    pointerId: id, pointerType: 'touch', bubbles: true,
+    clientX: b.left + x, clientY: b.top + y }));
+  send('pointerdown', 1, 200, 200); send('pointerdown', 2, 300, 200);
+  send('pointermove', 2, 400, 200);
+  send('pointerup', 1, 200, 200); send('pointerup', 2, 400, 200); }"""
+IN_ORDER = "[...document.querySelectorAll('[data-row]')].map(r => r.dataset.row)"
+GREY = """([x, y]) => { const c = document.querySelector('canvas[data-viewer]');
+  return c.getContext('2d').getImageData(c.width * x, c.height * y, 1, 1).data[0]; }"""
+
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.skipif(CHROMIUM is None, reason="left out: no chromium (apt install chromium)"),
+    pytest.mark.xdist_group("browser"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(
+    tmp_path_factory: pytest.TempPathFactory, filled: Path, built: Assets
+) -> Iterator[tuple[str, Services]]:
+    """A server of its own ward: these tests change it."""
+    services = ward.services(shutil.copytree(filled, tmp_path_factory.mktemp("live") / "data"))
+    feed = Feed(services.index, interval_s=0.1)
+    app = FastAPI()
+    app.include_router(routes.router(services, feed))
+    app.include_router(views.router(services, built))
+    install_security_headers(app)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}", services
+    feed._closed = True
+    server.should_exit = server.force_exit = True
+    thread.join(10)
+    services.index.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def state(browser: Browser, address: tuple[str, Services]) -> Any:
+    """The cookies of one login through the real form."""
+    context = browser.new_context(base_url=address[0])
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill(ward.PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Worklist")).to_be_visible()
+    kept = context.storage_state()
+    context.close()
+    return kept
+
+
+@pytest.fixture
+def page(browser: Browser, address: tuple[str, Services], state: Any) -> Iterator[Page]:
+    """A page of its own; complaints of the browser and foreign requests fail the test."""
+    context = browser.new_context(
+        base_url=address[0], storage_state=state, viewport={"width": 1280, "height": 800}
+    )
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith((address[0], "blob:")) else complaints.append(r.url),
+    )
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def open_study(page: Page, number: int = 1001) -> None:
+    page.goto(STUDY.format(number, 1))
+    page.wait_for_selector("canvas[data-ready]", timeout=20_000)
+
+
+def test_news_renews_a_row_but_moves_none_under_the_mouse(
+    page: Page, address: tuple[str, Services]
+) -> None:
+    page.goto("/")
+    expect(page.locator("[data-live]")).to_have_attribute("data-state", "on")
+    before = page.evaluate(IN_ORDER)
+    page.locator('[data-row="P-1002"]').hover(position={"x": 5, "y": 5})
+    last = ward.WARD[8]
+    record = replace(ward.risk_record(last, ward.NOW - timedelta(minutes=1), 0.52), risk_id="new")
+    address[1].index.add_risk(record)
+    expect(page.locator('[data-row="P-1009"] .figure')).to_have_text("52")
+    assert page.evaluate(IN_ORDER) == before
+    button = page.get_by_role("button", name="Order changed")
+    expect(button).to_be_visible()
+    page.mouse.move(600, 10)
+    expect(button).to_be_hidden()
+    assert page.evaluate(IN_ORDER)[0] == "P-1009"
+
+
+def test_the_keyboard_leads_through_the_worklist_to_a_patient_and_back(page: Page) -> None:
+    page.goto("/")
+    page.keyboard.press("j")
+    page.keyboard.press("ArrowDown")
+    focused = page.evaluate("document.activeElement.closest('[data-row]').dataset.row")
+    assert focused == page.evaluate(IN_ORDER)[1]
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/patients/"))
+    page.keyboard.press("b")
+    page.wait_for_url(re.compile("/$"))
+    page.keyboard.press("/")
+    page.keyboard.type("kaya?")  # typing is no shortcut
+    assert page.locator("input[type=search]").input_value() == "kaya?"
+    expect(page.locator("dialog.help")).to_be_hidden()
+
+
+def test_charts_share_one_time_and_read_all_values_at_once(page: Page) -> None:
+    page.goto("/patients/P-1001")
+    expect(page.locator(".u-over")).to_have_count(7)
+    newest = page.locator(".panel output").all_inner_texts()
+    assert newest[0].startswith("31.0 %")
+    box = page.locator(".u-over").nth(2).bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 20, steps=3)
+    then = page.locator(".panel output").all_inner_texts()
+    assert then != newest
+    assert then[0].count("–") == 1
+    assert "CET" in page.locator("[data-when]").inner_text()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url(re.compile("at="))
+
+
+def test_dragging_windows_the_film_and_inverting_turns_it_round(page: Page) -> None:
+    open_study(page)
+    readout = page.locator("[data-readout]")
+    before, grey = readout.inner_text(), page.evaluate(GREY, [0.5, 0.55])
+    assert grey > 100  # the mediastinum is bright
+    page.keyboard.press("i")
+    page.wait_for_function(f"({GREY})([0.5, 0.55]) === {255 - grey}")
+    page.keyboard.press("i")
+    box = page.locator("canvas[data-viewer]").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 300, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 420, box["y"] + 260, steps=4)
+    page.mouse.up()
+    assert readout.inner_text() != before
+    page.keyboard.press("r")
+    expect(readout).to_have_text(re.compile(re.escape(before.split(" · zoom")[0])))
+
+
+def test_zooming_keeps_its_place_and_measuring_says_millimetres(page: Page) -> None:
+    open_study(page)
+    page.mouse.move(500, 450)
+    page.mouse.wheel(0, -240)
+    expect(page.locator("[data-readout]")).to_contain_text("zoom 1.2")
+    page.keyboard.press("m")
+    expect(page.locator('[data-tool="measure"]')).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("?")
+    expect(page.locator("dialog.help")).to_be_visible()
+    expect(page.locator("dialog.help")).to_contain_text("Drag measures")
+
+
+def test_prior_and_film_lie_over_each_other_and_are_swiped(page: Page) -> None:
+    open_study(page)
+    spot = [0.62, 0.55]  # a lung with opacity now and little before
+    now = page.evaluate(GREY, spot)
+    page.keyboard.press("s")
+    expect(page.locator("[data-swipe]")).to_be_visible()
+    expect(page.locator(".corner.tr").last).to_contain_text("prior of 22 Nov 2026 05:10 CET")
+    page.locator("[data-swipe]").fill("100")
+    page.wait_for_function(f"Math.abs(({GREY})({spot}) - {now}) > 5")
+    page.locator("[data-swipe]").fill("0")
+    page.wait_for_function(f"({GREY})({spot}) === {now}")
+    page.keyboard.press("d")
+    expect(page.locator(".corner.tl").first).to_contain_text("denser than")
+    page.keyboard.press("b")
+    expect(page.get_by_text("Prior", exact=False).first).to_be_visible()
+
+
+def test_heat_map_and_each_contour_can_be_switched(page: Page) -> None:
+    open_study(page)
+    plain = page.locator("canvas[data-viewer]").screenshot()
+    page.keyboard.press("h")
+    expect(page.locator("[data-heat-value]")).to_have_text("60 %")
+    heated = page.locator("canvas[data-viewer]").screenshot()
+    page.get_by_label("Right lung", exact=True).check()
+    page.get_by_label("Zone scores").check()
+    page.wait_for_timeout(50)
+    assert len({plain, heated, page.locator("canvas[data-viewer]").screenshot()}) == 3
+    expect(page.get_by_label("Stomach")).to_be_disabled()
+
+
+def test_a_film_that_is_not_aligned_can_only_be_seen_beside(page: Page) -> None:
+    open_study(page, 1007)
+    expect(page.get_by_role("button", name="Swipe")).to_be_disabled()
+    expect(page.get_by_role("button", name="Difference")).to_be_disabled()
+    page.keyboard.press("s")
+    expect(page.locator('[data-mode="film"]')).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Beside").click()
+    expect(page.locator('[data-mode="beside"]')).to_have_attribute("aria-pressed", "true")
+
+
+def test_two_fingers_zoom_a_film(
+    browser: Browser, address: tuple[str, Services], state: Any
+) -> None:
+    context = browser.new_context(base_url=address[0], storage_state=state, has_touch=True)
+    page = context.new_page()
+    open_study(page)
+    page.evaluate(PINCH)
+    expect(page.locator("[data-readout]")).to_contain_text("zoom 2.00")
+    context.close()
+
+
+def test_a_theme_is_kept_and_follows_the_system_until_chosen(page: Page) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    page.emulate_media(color_scheme="dark")
+    page.goto("/models")
+    dark = page.evaluate(ground)
+    page.emulate_media(color_scheme="light")
+    light = page.evaluate(ground)
+    assert dark != light
+    page.keyboard.press("t")
+    assert page.evaluate(ground) == dark
+    page.reload()
+    assert page.evaluate(ground) == dark
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_is_wider_than_its_screen(page: Page, path: str) -> None:
+    page.goto(path)
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, path)
+
+
+def test_pages_can_be_read_without_scripts(
+    browser: Browser, address: tuple[str, Services], state: Any
+) -> None:
+    context = browser.new_context(
+        base_url=address[0], storage_state=state, java_script_enabled=False
+    )
+    page = context.new_page()
+    page.goto("/")
+    expect(page.locator("[data-row]")).to_have_count(12)
+    page.get_by_role("link", name="Okafor, Adaeze").click()
+    expect(page.locator(".waterfall")).to_be_visible()
+    page.goto(STUDY.format(1001, 1))
+    expect(page.locator("img.still")).to_be_visible()
+    context.close()
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="left out: axe-core is not installed (npm ci)")
+@pytest.mark.parametrize(("path", "scheme"), AXE_RUNS)
+def test_axe_finds_nothing_serious(page: Page, path: str, scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.goto(path)
+    page.evaluate(Path(AXE).read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    serious = [
+        (v["id"], [node["html"][:120] for node in v["nodes"][:3]])
+        for v in found["violations"]
+        if v["impact"] in {"serious", "critical"}
+    ]
+    assert serious == []

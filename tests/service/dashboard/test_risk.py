@@ -1,0 +1,78 @@
+"""A risk is shown with its interval, greyed, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from service.dashboard import patient, risk
+from service.dashboard.moments import Zone
+from service.records import Patient
+from tests.service.dashboard.ward import NOW, WARD, risk_record
+
+ZONE = Zone.named("UTC")
+EVERY = timedelta(hours=1)
+PATIENT = Patient("P-1001")
+RECORD = risk_record(WARD[0], NOW - timedelta(minutes=6), 0.31)
+
+
+def test_a_fresh_risk_with_all_inputs_is_plain() -> None:
+    shown = risk.present(PATIENT, RECORD, NOW, ZONE, EVERY)
+    assert shown.figure is not None
+    assert not shown.grey
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"stale": ("fio2", "spo2_min_6h", "spo2_max_6h")},
+            ("Inspired oxygen 18 min old", "SpO₂ 18 min old"),
+        ),
+        ({"missing": ("spo2", "spo2_mean_6h", "lactate")}, ("SpO₂ missing",)),
+        ({"at": NOW - timedelta(hours=3)}, ("computed 3 h ago",)),
+    ],
+)
+def test_what_is_old_or_missing_greys_the_number_and_is_named_once(
+    changed: dict[str, object], said: tuple[str, ...]
+) -> None:
+    record = replace(RECORD, **changed)  # type: ignore[arg-type]  # fields of the record by name
+    shown = risk.present(PATIENT, record, NOW, ZONE, EVERY)
+    assert shown.grey
+    assert shown.notes == said
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"low": None}, {"high": None}, {"probability": None}, {"status": "refused", "reason": "x"}],
+)
+def test_without_interval_or_after_a_refusal_there_is_no_number(changed: dict[str, object]) -> None:
+    record = replace(RECORD, **changed)  # type: ignore[arg-type]  # fields of the record by name
+    shown = risk.present(PATIENT, record, NOW, ZONE, EVERY)
+    assert shown.figure is None
+    assert shown.why_not
+
+
+def test_ventilation_ends_the_prediction() -> None:
+    ventilated = replace(PATIENT, ventilated_since=NOW)
+    assert risk.present(ventilated, RECORD, NOW, ZONE, EVERY).figure is None
+
+
+def test_contributions_are_laid_end_to_end_from_baseline_to_total() -> None:
+    account = patient.account(RECORD, NOW, ZONE)
+    assert account is not None
+    ends = [account.baseline_at, *(lane.bar.end for lane in account.lanes), account.rest_bar.end]
+    for lane, start in zip(account.lanes, ends, strict=False):
+        assert lane.bar.left == pytest.approx(min(start, lane.bar.end), abs=0.02)
+    assert ends[-1] == pytest.approx(account.total_at, abs=0.02)
+
+
+def test_contributions_that_do_not_add_up_are_not_shown() -> None:
+    assert patient.account(replace(RECORD, probability=0.32), NOW, ZONE) is None
+
+
+def test_the_strongest_reasons_come_first_and_unmeasured_inputs_do_not_count() -> None:
+    said = risk.strongest(RECORD, NOW, ZONE)
+    assert [one.label for one in said] == ["Respiratory rate", "Inspired oxygen", "SpO₂"]
