@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import socket
 import sqlite3
 import threading
@@ -128,6 +129,7 @@ class Engine:
 
     def _launch(self) -> None:
         workflows.go_to_work(self)
+        _hear_dbos()
         DBOS(config=self._config())
         DBOS.launch()
         register = DBOS.register_queue
@@ -283,9 +285,10 @@ class Engine:
         return "lost" if stuck or status in FINISHED else "waiting"
 
     def forget_old_jobs(self) -> int:
-        """Delete jobs that were finished a week ago; results and audit stay in the index."""
+        """Delete jobs and news of a week ago; results and audit stay in the index."""
         if self._client is None:
             return 0
+        self.index.forget_news(self.clock() - KEEP_JOBS)
         before = (self.clock() - KEEP_JOBS).isoformat()
         count = 0
         while True:
@@ -367,6 +370,22 @@ class Engine:
             self.recover()
         if minute % (24 * 60) == 0:
             self.forget_old_jobs()
+
+
+class _Words(logging.Handler):
+    """What DBOS has to say, in our form; later lines of a message may quote values."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass one line on."""
+        said = record.getMessage().partition("\n")[0][:200]
+        _log.log(record.levelno, "queue says", said=said)
+
+
+def _hear_dbos() -> None:
+    """Take the place of the console handler that DBOS would add for itself."""
+    logger = logging.getLogger("dbos")
+    logger.handlers = [_Words(logging.WARNING)]
+    logger.propagate = False
 
 
 def _prepare_sqlite(path: Path) -> None:

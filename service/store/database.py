@@ -126,8 +126,28 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[
     """Insert rows whose key is not there yet; leave the others as they are."""
     if not rows:
         return
-    kind = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    connection.execute(kind(table).on_conflict_do_nothing(), [dict(row) for row in rows])
+    statement = _insert_into(connection, table).on_conflict_do_nothing()
+    connection.execute(statement, [dict(row) for row in rows])
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, or write over those whose key is there."""
+    if not rows:
+        return
+    statement = _insert_into(connection, table)
+    keys = list(table.primary_key.columns)
+    others = {c.name: statement.excluded[c.name] for c in table.columns if c not in set(keys)}
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_=others),
+        [dict(row) for row in rows],
+    )
+
+
+def _insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """Start an INSERT that knows what to do on a conflict."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    return postgresql.insert(table)
 
 
 def advisory_lock(connection: Connection, number: int) -> None:

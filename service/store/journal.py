@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from service.records import AuditEvent, Delivery, NewsEvent
 from service.store import payloads
@@ -71,6 +71,11 @@ class Journal(Database):
         """Give the number of the newest piece of news; 0 before the first."""
         with self._read() as connection:
             return connection.execute(select(NEWS_COUNTER.c.last)).scalar() or 0
+
+    def forget_news(self, before: datetime) -> None:
+        """Delete old news; no page looks that far back. The numbers go on."""
+        with self._write() as connection:
+            connection.execute(delete(NEWS).where(NEWS.c.at < before))
 
     def add_delivery(self, delivery: Delivery) -> None:
         """Put a result object on its way; the same delivery twice is one."""

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, insert, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, and_, delete, insert, select, tuple_, update
 
 from service.errors import NotFoundError
 from service.records import AuditEvent, Observation, RiskRecord
 from service.store import payloads
-from service.store.database import Database, advisory_lock, insert_missing
+from service.store.database import Database, advisory_lock, insert_missing, upsert
 from service.store.images import lock_patient
 from service.store.journal import write_audit, write_news
 from service.store.tables import OBSERVATIONS, PATIENTS, RISKS, VITALS
@@ -48,21 +48,39 @@ def _kept(connection: Connection, batch: Sequence[Observation]) -> list[RowMappi
 
 
 def _newest(connection: Connection, patient_id: str, variable: str) -> None:
-    """Point `vitals` at the newest value in force of one variable."""
+    """Look up the newest value in force of one variable and point `vitals` at it."""
     where = and_(
         OBSERVATIONS.c.patient_id == patient_id, OBSERVATIONS.c.variable == variable, IN_FORCE
     )
     query = select(OBSERVATIONS.c.number, OBSERVATIONS.c.observed_at).where(where)
     ordered = query.order_by(OBSERVATIONS.c.observed_at.desc(), OBSERVATIONS.c.number.desc())
     row = connection.execute(ordered.limit(1)).mappings().first()
-    key = {"patient_id": patient_id, "variable": variable}
-    if row is None:  # the only value was amended to another variable or moment
-        gone = and_(VITALS.c.patient_id == patient_id, VITALS.c.variable == variable)
-        connection.execute(VITALS.delete().where(gone))
-        return
-    insert_missing(connection, VITALS, [key | dict(row)])
     pointer = and_(VITALS.c.patient_id == patient_id, VITALS.c.variable == variable)
-    connection.execute(update(VITALS).where(pointer).values(dict(row)))
+    connection.execute(delete(VITALS).where(pointer))
+    if row is not None:  # None: the only value was amended to another variable
+        values = {"patient_id": patient_id, "variable": variable, **row}
+        connection.execute(insert(VITALS).values(values))
+
+
+def _point_at_newer(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Point `vitals` at added values where they are newer than what it points at."""
+    if not rows:
+        return
+    newest = {(row["patient_id"], row["variable"]): row for row in _by_age(rows)}
+    pairs = tuple_(VITALS.c.patient_id, VITALS.c.variable).in_(list(newest))
+    for known in connection.execute(select(VITALS).where(pairs)):
+        pair = (known.patient_id, known.variable)
+        if known.observed_at > newest[pair]["observed_at"]:
+            del newest[pair]
+    upsert(
+        connection,
+        VITALS,
+        [{column.name: row[column.name] for column in VITALS.columns} for row in newest.values()],
+    )
+
+
+def _by_age(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(rows, key=lambda row: (row["observed_at"], row["number"]))
 
 
 class Risks(Database):
@@ -91,7 +109,9 @@ class Risks(Database):
 
     def observation(self, observation_id: str) -> Observation:
         """Give one value in force by its identifier; NotFoundError where there is none."""
-        query = select(OBSERVATIONS).where(OBSERVATIONS.c.observation_id == observation_id, IN_FORCE)
+        query = select(OBSERVATIONS).where(
+            OBSERVATIONS.c.observation_id == observation_id, IN_FORCE
+        )
         with self._read() as connection:
             row = connection.execute(query).mappings().first()
         if row is None:
@@ -156,34 +176,62 @@ class Risks(Database):
 
 
 def _add_batch(connection: Connection, batch: Sequence[Observation]) -> int:
-    kept = _kept(connection, batch)
+    """Add a batch; values that amend each other within it are added one after the other."""
+    count, rest = 0, list(batch)
+    while rest:
+        new, amended, later = _sorted_out(_kept(connection, rest), rest)
+        for number, by in amended.items():
+            _supersede(connection, number, by)
+        _insert(connection, new)
+        for patient_id, variable in _touched(connection, amended):
+            _newest(connection, patient_id, variable)
+        count, rest = count + len(new), later
+    return count
+
+
+def _sorted_out(
+    kept: Sequence[RowMapping], batch: Sequence[Observation]
+) -> tuple[list[Observation], dict[int, str], list[Observation]]:
+    """What is new, which rows it amends (number -> by), and what must wait for this to be in."""
     by_moment = {_moment(row): row for row in kept}
     by_id = {row["observation_id"]: row for row in kept}
-    touched: set[tuple[str, str]] = set()
-    count = 0
-    for observation in batch:
-        values = payloads.columns(observation)
-        moment = _moment(values)
-        earlier = {
-            row["number"]: row
-            for row in (by_moment.get(moment), by_id.get(observation.observation_id))
-            if row is not None
-        }
-        if any(_moment(row) == moment and _same(row, observation) for row in earlier.values()):
+    new: list[Observation] = []
+    amended: dict[int, str] = {}
+    seen: set[Moment | str] = set()
+    later: list[Observation] = []
+    for one in batch:
+        moment = (one.patient_id, one.variable, one.observed_at, one.source)
+        if later or {moment, one.observation_id} & seen:
+            later.append(one)
             continue
-        for number, row in earlier.items():
-            _supersede(connection, number, observation.observation_id)
-            by_moment.pop(_moment(row), None)
-            by_id.pop(row["observation_id"], None)
-            touched.add((row["patient_id"], row["variable"]))
-        added = connection.execute(insert(OBSERVATIONS).values(values).returning(OBSERVATIONS))
-        row = added.mappings().one()
-        by_moment[moment] = by_id[observation.observation_id] = row
-        touched.add((observation.patient_id, observation.variable))
-        count += 1
-    for patient_id, variable in sorted(touched):
-        _newest(connection, patient_id, variable)
-    return count
+        same_moment = by_moment.get(moment)
+        if same_moment is not None and _same(same_moment, one):
+            continue
+        for row in (same_moment, by_id.get(one.observation_id)):
+            if row is not None:
+                amended[row["number"]] = one.observation_id
+        seen |= {moment, one.observation_id}
+        new.append(one)
+    return new, amended, later
+
+
+def _insert(connection: Connection, new: Sequence[Observation]) -> None:
+    if not new:
+        return
+    values = [payloads.columns(one) for one in new]
+    statement = insert(OBSERVATIONS).returning(OBSERVATIONS.c.number, sort_by_parameter_order=True)
+    numbers = connection.execute(statement, values).scalars()
+    rows = [row | {"number": number} for row, number in zip(values, numbers, strict=True)]
+    _point_at_newer(connection, rows)
+
+
+def _touched(connection: Connection, amended: Mapping[int, str]) -> list[tuple[str, str]]:
+    """The patients and variables of amended rows, whose newest value may have moved."""
+    if not amended:
+        return []
+    pair = select(OBSERVATIONS.c.patient_id, OBSERVATIONS.c.variable).distinct()
+    rows = connection.execute(pair.where(OBSERVATIONS.c.number.in_(amended)))
+    return sorted((row.patient_id, row.variable) for row in rows)
 
 
 def _same(row: RowMapping, observation: Observation) -> bool:

@@ -60,14 +60,17 @@ RESULT = StudyResult("r1", "1.2.3", "P1", "1.2.3.1", "ok", "", "", NOW, NOW - HO
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def migrated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Index:
+def migrated(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Index]:
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('index') / 'carina.sqlite'}"
     else:
         url = request.getfixturevalue("postgresql_module_url")
     index = Index(url)
     index.migrate()
-    return index
+    yield index
+    index.close()
 
 
 @pytest.fixture
@@ -228,6 +231,13 @@ def test_results_in_parallel_leave_one_in_force_and_news_without_gaps(filled: In
     assert [event.number for event in filled.news(7, limit=1)] == [8]
 
 
+def test_old_news_is_forgotten_and_the_numbers_go_on(filled: Index) -> None:
+    filled.forget_news(NOW + HOUR)
+    assert filled.news(0) == ()
+    filled.add_result(RESULT, AUDIT)
+    assert [event.number for event in filled.news(0)] == [2]
+
+
 def test_studies_are_found_by_what_a_pacs_asks(filled: Index) -> None:
     older = replace(STUDY, study_uid="1.2.2", acquired_at=NOW - 72 * HOUR, accession_number="A6")
     film = replace(FILM, study_uid="1.2.2", sop_instance_uid="1.2.2.1", sha256="5" * 64)
@@ -276,6 +286,23 @@ def test_observations_are_kept_once_and_amended_beside(index: Index) -> None:
     assert index.observations("P1", variable="gcs") == ()
     assert index.observations("P1", since=NOW + HOUR) == (second,)
     assert index.observations("P1", until=NOW) == (amended,)
+
+
+def test_many_observations_at_once_are_each_judged_in_their_order(index: Index) -> None:
+    index.put_patient(replace(PATIENT, admitted_at=NOW), AUDIT)
+    first = value("heart_rate", 80, NOW)
+    changed = replace(first, value=81.0, observation_id="b")
+    moved = replace(first, value=82.0, observation_id="b", observed_at=NOW - HOUR)
+    many = [value("spo2", 90, NOW - n * HOUR) for n in range(300)]
+    assert index.add_observations([first, *many, changed, first, moved, changed], AUDIT) == 305
+    current = index.observations("P1", variable="heart_rate")
+    assert [(one.value, one.observation_id) for one in current] == [(81.0, "b")]
+    rows, _ = index.worklist(now=NOW)
+    assert {name: one.value for name, one in rows[0].vitals.items()} == {
+        "heart_rate": 81.0,
+        "spo2": 90,
+    }
+    assert rows[0].vitals["spo2"].observed_at == NOW
 
 
 def test_an_observation_amended_to_another_moment_leaves_none_behind(index: Index) -> None:
