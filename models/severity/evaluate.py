@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models import runtime
 from models.severity import plots
 from models.severity.data import Films, read_films
+from models.severity.explanation import film_aurocs
 from models.severity.figures import (
     bootstrap,
     direction,
@@ -23,7 +24,7 @@ from models.severity.figures import (
     straight_line,
     weighted_kappa,
 )
-from models.severity.held_out import HeldOut, calibrate, patient_pairs, predict_held_out
+from models.severity.held_out import HeldOut, calibrate, nothing, patient_pairs, predict_held_out
 from models.severity.held_out import reprocessed as reprocessed_frames
 from models.severity.interval import (
     UNKNOWN,
@@ -105,23 +106,22 @@ def evaluate(data: Path, out: Path, *, run: Path | None = None) -> dict[str, Any
 
 
 def shipped_predictions(films: Films) -> HeldOut:
-    """What the shipped weights say of every film; there are no folds."""
+    """What the shipped weights say of scored and normal films; there are no folds."""
     model = runtime.load(WEIGHTS)
-
-    def extent_and_zones(
-        frames: NDArray[np.uint8],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        seen = [
-            model.run({"film": np.asarray(frame, np.float32)[None, None] / np.float32(255)})
-            for frame in frames
-        ]
-        extent = np.array([float(one["extent"][0]) for one in seen])
-        zones = np.stack([one["zones"][0] for one in seen]).astype(np.float64)
-        return np.clip(extent, 0, 1) * EXTENT_MAX, np.clip(zones, 0, 1) * ZONE_MAX
-
-    extent, zones = extent_and_zones(films.frames)
-    copies, _ = extent_and_zones(reprocessed_frames(films.frames))
-    return HeldOut(extent, zones, copies, np.zeros(len(extent), np.int64))
+    held = nothing(np.zeros(len(films.patient), np.int64))
+    chosen = np.flatnonzero(films.scored | films.normal)
+    pairs = zip(films.frames[chosen], reprocessed_frames(films.frames[chosen]), strict=True)
+    for at, (frame, copy) in zip(chosen, pairs, strict=True):
+        film, again = (
+            np.asarray(one, np.float32)[None, None] / np.float32(255) for one in (frame, copy)
+        )
+        seen = model.run({"film": film})
+        held.extent[at] = np.clip(seen["extent"][0], 0, 1) * EXTENT_MAX
+        held.zones[at] = np.clip(seen["zones"][0], 0, 1) * ZONE_MAX
+        held.heat[at] = seen["heat"][0]
+        copied = model.run({"film": again})["extent"][0]
+        held.copy_extent[at] = np.clip(copied, 0, 1) * EXTENT_MAX
+    return held
 
 
 def judge(films: Films, held: HeldOut) -> Judged:
@@ -151,6 +151,7 @@ def measure(judged: Judged, data: Path, calibration: Calibration, *, known: bool
         "interval_90": coverage(judged, calibration, known=known),
         "nih_normals": normals(judged),
         "reprocessed": reprocessed(judged, calibration),
+        "heat": heat(judged, data),
         "by_view": by_column(judged, "view"),
         "by_licence": by_column(judged, "licence"),
     }
@@ -302,6 +303,16 @@ def reprocessed(judged: Judged, calibration: Calibration) -> dict[str, Any]:
         "p95": bootstrap(lambda at: float(np.percentile(moved[at], 95)), rows, patient),
         "called_changed": bootstrap(lambda at: float(called[at].mean()), rows, patient),
     }
+
+
+def heat(judged: Judged, data: Path) -> dict[str, Any]:
+    """Pixel AUROC of the heat against two radiologists' opacities, inside their lungs."""
+    if not (data / "radiologist_masks.csv").is_file():
+        return {}
+    names = [str(name) for name in judged.films.table.file]
+    auroc = film_aurocs(data, names, judged.held.heat)
+    rows, patient = np.flatnonzero(~np.isnan(auroc)), judged.films.patient
+    return {"median_pixel_auroc": bootstrap(lambda at: float(np.median(auroc[at])), rows, patient)}
 
 
 def by_column(judged: Judged, column: str) -> dict[str, Any]:

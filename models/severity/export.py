@@ -35,7 +35,7 @@ def read_checkpoint(path: Path, embedding: int) -> SeverityNet:
     return net.eval()
 
 
-def served(net: SeverityNet, heat_scale: float) -> ServedNet:
+def served(net: SeverityNet, heat: tuple[float, float] = (0.0, 1.0)) -> ServedNet:
     """The network as it is exported: normalisation folded in, weights rounded to 16 bits.
 
     The rounding happens here, in torch, so that the exported file equals this module.
@@ -46,7 +46,7 @@ def served(net: SeverityNet, heat_scale: float) -> ServedNet:
         for weight in folded.parameters():
             if weight.numel() >= LEAST_FOR_16_BIT:
                 weight.copy_(weight.half().float())
-    return ServedNet(folded, heat_scale).eval()
+    return ServedNet(folded, *heat).eval()
 
 
 def fold_normalisation(network: Any) -> None:
@@ -117,13 +117,20 @@ def read_frames(net: ServedNet, frames: NDArray[np.uint8]) -> dict[str, NDArray[
     return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(OUTPUTS)}
 
 
-def heat_scale(net: SeverityNet, films: Films) -> float:
-    """Activation that is drawn as 1: the 95th percentile of cells on films of extent >= 6."""
-    severe = np.flatnonzero(films.scored & (np.nan_to_num(films.extent) >= 0.75))[:64]
-    if not len(severe):
-        return 1.0
-    unscaled = read_frames(served(net, 100.0), films.frames[severe])["heat"] * 100.0
-    return max(0.1, float(np.percentile(unscaled, 95)))
+def heat_range(net: SeverityNet, films: Films) -> tuple[float, float]:
+    """Activations that are drawn as 0 and as 1.
+
+    Zero: the 95th percentile of cells on normal films, so that the map vanishes on them. One: the
+    90th percentile on films of extent >= 6.
+    """
+    severe = np.flatnonzero(films.scored & (np.nan_to_num(films.extent) >= 0.75))[:48]
+    clear = np.flatnonzero(films.normal)[:48]
+    if not len(severe) or not len(clear):
+        return 0.0, 1.0
+    raw = served(net, (-10.0, 10.0))  # wide enough that nothing is clipped
+    high, low = (read_frames(raw, films.frames[part])["heat"] for part in (severe, clear))
+    floor = float(np.percentile(low, 95)) * 20.0 - 10.0
+    return floor, max(floor + 0.1, float(np.percentile(high, 90)) * 20.0 - 10.0)
 
 
 def anchor_embeddings(net: ServedNet, films: Films, seed: int) -> NDArray[np.float32]:
@@ -151,15 +158,16 @@ def export(
     calibration : from held-out films; without it every interval is the whole scale.
     """
     net = read_checkpoint(out / "final.pt", int(settings["embedding"]))
-    scale = heat_scale(net, films)
-    ready = served(net, scale)
+    heat = heat_range(net, films)
+    ready = served(net, heat)
     write_onnx(ready, out / runtime.WEIGHTS_NAME)
     write_sample(ready, out / SAMPLE_NAME)
     anchors = anchor_embeddings(ready, films, int(settings["seed"]))
     np.savez_compressed(out / ANCHORS_NAME, embeddings=anchors)
     parameters = {
         **calibration_to_parameters(calibration),
-        "heat_scale": round(scale, 4),
+        "heat_floor": round(heat[0], 4),
+        "heat_scale": round(heat[1], 4),
         "anchors": len(anchors),
         "anchors_sha256": runtime.file_sha256(out / ANCHORS_NAME),
         "zones": list(ZONES),

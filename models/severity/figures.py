@@ -32,6 +32,13 @@ def mean_absolute_error(one: NDArray[np.float64], other: NDArray[np.float64]) ->
     return float(np.abs(one - other).mean())
 
 
+def rank_auroc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
+    """Area under the ROC curve by ranks (Mann and Whitney); both kinds must occur."""
+    ranks = np.asarray(rankdata(scores), np.float64)
+    many, few = int(truth.sum()), int((~truth).sum())
+    return float((ranks[truth].sum() - many * (many + 1) / 2) / (many * few))
+
+
 def weighted_kappa(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     """Quadratic weighted kappa of whole scores (Cohen 1968): 1 - observed / expected error."""
     x, y = np.rint(one), np.rint(other)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,10 @@ from models.frame import clip_percentiles
 from models.severity.data import FRAME, Films, folds
 from models.severity.export import read_checkpoint, read_frames, served
 from models.severity.interval import KNOTS, UNKNOWN, Calibration, fit_change, fit_half_widths
+from models.severity.net import CELLS
 from models.severity.zones import EXTENT_MAX, ZONE_MAX
 
+UNCLIPPED = (-10.0, 10.0)  # a range of heat that no activation leaves
 FEWEST = 30  # films below which an interval is the whole scale
 
 
@@ -26,12 +29,13 @@ class HeldOut:
     Parameters
     ----------
     extent : (N,) 0-8. zones : (N, 6) 0-3. copy_extent : (N,) 0-8, of a re-processed copy.
-    fold : (N,).
+    heat : (N, 9, 9) activation maps, any monotonous scale. fold : (N,).
     """
 
     extent: NDArray[np.float64]
     zones: NDArray[np.float64]
     copy_extent: NDArray[np.float64]
+    heat: NDArray[np.float64]
     fold: NDArray[np.int64]
 
     @property
@@ -49,34 +53,51 @@ def predict_held_out(films: Films, count: int, seed: int, embedding: int, run: P
     run : folder of a training with `fold0.pt`, ...
     """
     fold = folds(films, count, seed)
-    size = len(fold)
-    result = HeldOut(np.full(size, np.nan), np.full((size, 6), np.nan), np.full(size, np.nan), fold)
+    result = nothing(fold)
     for k in range(count):
         checkpoint = run / f"fold{k}.pt"
         if checkpoint.is_file():
-            one = fold_predictions(films, np.flatnonzero(fold == k), checkpoint, embedding)
-            result.extent[fold == k], result.zones[fold == k] = one[0], one[1]
-            result.copy_extent[fold == k] = one[2]
+            chosen = np.flatnonzero(fold == k)
+            said = fold_predictions(films, chosen, checkpoint, embedding)
+            for name, values in said.items():
+                getattr(result, name)[chosen] = values
     return result
+
+
+def nothing(fold: NDArray[np.int64]) -> HeldOut:
+    """No predictions yet."""
+    size = len(fold)
+    return HeldOut(
+        extent=np.full(size, np.nan),
+        zones=np.full((size, 6), np.nan),
+        copy_extent=np.full(size, np.nan),
+        heat=np.full((size, CELLS, CELLS), np.nan),
+        fold=fold,
+    )
 
 
 def fold_predictions(
     films: Films, chosen: NDArray[np.int64], checkpoint: Path, embedding: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Extent, zones and the extent of re-processed copies of the chosen films."""
+) -> dict[str, NDArray[np.float64]]:
+    """The arrays of `HeldOut`, by name, for the chosen films."""
     cache = checkpoint.with_suffix(".predictions.npz")
     if cache.is_file() and cache.stat().st_mtime >= checkpoint.stat().st_mtime:
         with np.load(cache, allow_pickle=False) as stored:
             if np.array_equal(stored["chosen"], chosen):
-                return stored["extent"], stored["zones"], stored["copies"]
-    net = served(read_checkpoint(checkpoint, embedding), 1.0)
+                return {name: stored[name] for name in stored.files if name != "chosen"}
+    net = served(read_checkpoint(checkpoint, embedding), UNCLIPPED)
     seen = read_frames(net, films.frames[chosen])
     copies = reprocessed(films.frames[chosen])
-    extent = np.clip(seen["extent"].astype(np.float64), 0, 1) * EXTENT_MAX
-    zones = np.clip(seen["zones"].astype(np.float64), 0, 1) * ZONE_MAX
-    again = np.clip(read_frames(net, copies)["extent"].astype(np.float64), 0, 1) * EXTENT_MAX
-    np.savez_compressed(cache, chosen=chosen, extent=extent, zones=zones, copies=again)
-    return extent, zones, again
+    again = read_frames(net, copies)["extent"]
+    said = {
+        "extent": np.clip(seen["extent"].astype(np.float64), 0, 1) * EXTENT_MAX,
+        "zones": np.clip(seen["zones"].astype(np.float64), 0, 1) * ZONE_MAX,
+        "copy_extent": np.clip(again.astype(np.float64), 0, 1) * EXTENT_MAX,
+        "heat": seen["heat"].astype(np.float64),
+    }
+    savez: Any = np.savez_compressed  # its stub takes no mapping of arrays
+    savez(cache, chosen=chosen, **said)
+    return said
 
 
 def reprocessed(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -16,6 +16,9 @@ from models.severity.zones import MIRRORED
 INPUT_SIZE = 320  # the frame that serving hands over
 VIEW_SIZE = 288  # what the backbone sees; nine cells of 32 pixels
 FEATURES = 1280
+CELLS = VIEW_SIZE // 32
+ZONE_ROWS = (0.27, 0.47, 0.66)  # where the zones usually lie in the frame; learned from there on
+ZONE_COLUMNS = (0.30, 0.70)  # the patient's right is on the left
 
 
 class Reading(NamedTuple):
@@ -55,9 +58,12 @@ class SeverityNet(nn.Module):
         self.embed = nn.Linear(FEATURES, embedding)
         self.extent = nn.Linear(FEATURES, 1)
         self.zones = nn.Linear(FEATURES, 6)
+        self.zone_cells = nn.Linear(FEATURES, 6, bias=False)
+        self.zone_places = nn.Parameter(usual_places())
         for head, bias in ((self.extent, 0.3), (self.zones, 0.3)):
             nn.init.normal_(head.weight, std=0.01)
             nn.init.constant_(head.bias, bias)
+        nn.init.zeros_(self.zone_cells.weight)
 
     def forward(self, films: Tensor) -> Reading:
         """Read films (N, 1, 288, 288) in [0, 1]."""
@@ -65,7 +71,10 @@ class SeverityNet(nn.Module):
         features = self.backbone.extract_features(grey.expand(-1, 3, -1, -1)).float()
         pooled = self.dropout(features.mean(dim=(2, 3)))
         cells = torch.einsum("nchw,c->nhw", features, self.extent.weight[0]) + self.extent.bias
-        return Reading(self.extent(pooled)[:, 0], self.zones(pooled), self.embed(pooled), cells)
+        local = torch.einsum("nchw,zc->nzhw", features, self.zone_cells.weight)
+        places = self.zone_places.flatten(1).softmax(dim=1).view_as(self.zone_places)
+        zones = self.zones(pooled) + (local * places).sum(dim=(2, 3))
+        return Reading(self.extent(pooled)[:, 0], zones, self.embed(pooled), cells)
 
     def freeze_early(self, blocks: int) -> None:
         """Stop training the stem and the first `blocks` blocks, their statistics too.
@@ -84,12 +93,13 @@ class ServedNet(nn.Module):
     Parameters
     ----------
     net : a trained network.
-    heat_scale : activation (fraction of extent per cell) that is drawn as 1.
+    heat_floor, heat_scale : activations (fraction of extent per cell) that are drawn as 0 and 1.
     """
 
-    def __init__(self, net: SeverityNet, heat_scale: float) -> None:
+    def __init__(self, net: SeverityNet, heat_floor: float, heat_scale: float) -> None:
         super().__init__()
         self.net = net
+        self.heat_floor = heat_floor
         self.heat_scale = heat_scale
         self.register_buffer("mirrored", torch.tensor(MIRRORED), persistent=False)
 
@@ -105,13 +115,25 @@ class ServedNet(nn.Module):
         seen = self.net(torch.cat([view, view.flip(3)]))
         mirror_zones = seen.zones[count:].index_select(1, self.get_buffer("mirrored"))
         mirror_cells = seen.activation[count:].flip(2)
-        heat = 0.5 * (seen.activation[:count] + mirror_cells) / self.heat_scale
+        cells = 0.5 * (seen.activation[:count] + mirror_cells)
+        heat = (cells - self.heat_floor) / (self.heat_scale - self.heat_floor)
         return (
             0.5 * (seen.extent[:count] + seen.extent[count:]),
             0.5 * (seen.zones[:count] + mirror_zones),
             0.5 * (seen.embedding[:count] + seen.embedding[count:]),
             heat.clamp(0.0, 1.0),
         )
+
+
+def usual_places() -> Tensor:
+    """(6, 9, 9) logits of a bump where each zone of a centred film lies, order `ZONES`."""
+    at = (torch.arange(CELLS) + 0.5) / CELLS
+    bumps = [
+        -0.5 * (((at[:, None] - row) ** 2 + (at[None] - column) ** 2) / 0.13**2)
+        for column in ZONE_COLUMNS
+        for row in ZONE_ROWS
+    ]
+    return torch.stack(bumps)
 
 
 def shrink(films: Tensor) -> Tensor:

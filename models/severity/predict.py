@@ -35,7 +35,8 @@ class Severity:
     extent_low, extent_high : 90 % interval of the readers' score, from held-out films.
     brixia : 0-18, sum of `zones`.
     zones : 0-3 each, order `ZONES`.
-    heat : (S, S) in [0, 1] over the network's frame; its terms add up to `extent` (same pass).
+    heat : (S, S) in [0, 1] over the network's frame, from the same pass: the terms whose mean is
+        `extent`, drawn from what normal films show (0) to what severe ones show (1).
     frame : where the film lies in that frame.
     embedding : (E,), distances are in units of extent.
     model : name, version and checksum of the weights.
