@@ -9,6 +9,20 @@ from scipy import ndimage
 from models import film
 from models.frame import resize
 from models.opacity import patchy
+from models.structures.anatomy import STRUCTURES
+
+_FAINT = (
+    ("right_ribs", 0.0, 0.12),
+    ("left_ribs", 0.0, 0.12),
+    ("right_clavicle", 0.0, 0.14),
+    ("left_clavicle", 0.0, 0.14),
+    ("right_scapula", 0.0, 0.08),
+    ("left_scapula", 0.0, 0.08),
+    ("thoracic_spine", -0.05, 0.05),
+    ("trachea", -0.12, 0.0),
+    ("aorta", 0.0, 0.05),
+)
+"""Structures that radiographs show better than projections do, and the grey added to them."""
 
 
 def regreyed(
@@ -49,6 +63,35 @@ def opacified(
     level = rng.uniform(0.5, 0.85)
     painted = frame + rng.uniform(0.3, 1.0) * soft * np.clip(level - frame, 0.0, None)
     return np.asarray(painted, dtype=np.float32)
+
+
+def with_bones(
+    frame: NDArray[np.float32], masks: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Sharpen what a projected CT shows too faintly: bones whiter, the airways darker.
+
+    Parameters
+    ----------
+    masks : (20, S, S), order of `STRUCTURES`.
+    """
+    sharp = frame.copy()
+    for name, least, most in _FAINT:
+        mask = masks[STRUCTURES.index(name)].astype(np.float32)
+        sharp += rng.uniform(least, most) * ndimage.gaussian_filter(mask, rng.uniform(0.6, 1.5))
+    return np.asarray(np.clip(sharp, 0.0, 1.0), dtype=np.float32)
+
+
+def matched(
+    frame: NDArray[np.float32], inside: NDArray[np.bool_], like: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Give `frame` the grey values of another film, `like` (h, w): histogram specification."""
+    shares = np.linspace(0.0, 1.0, 33)
+    values = frame[inside]
+    if values.size < 64:
+        return frame
+    found = np.maximum.accumulate(np.quantile(values, shares) + 1e-6 * np.arange(33))
+    wanted = np.quantile(like, shares) / 255.0
+    return np.where(inside, np.interp(frame, found, wanted), 0.0).astype(np.float32)
 
 
 def cluttered(frame: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

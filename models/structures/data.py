@@ -172,7 +172,7 @@ def _cropped(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
     """Cut random margins: projections come square, real films come in every shape."""
     height, width = one.film.shape
-    most = 0.16 if one.source == "projection" else 0.08
+    most = 0.20 if one.source == "projection" else 0.08
     top, bottom, left, right = rng.uniform(0.0, most, 4) * (rng.uniform(size=4) < 0.6)
     rows = slice(int(top * height), height - int(bottom * height))
     columns = slice(int(left * width), width - int(right * width))

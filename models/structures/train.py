@@ -194,7 +194,11 @@ def _batches(stage: Stage, config: Config, first: int) -> Iterator[Batch]:
     turns = (0, 0, *range(1, len(streams))) if len(streams) > 1 else (0,)
     while True:
         drawn = [next(streams[turns[k % len(turns)]]) for k in range(config.batch)]
-        examples = [example(one, rng, stage.size) for one in drawn]
+        likes = rng.integers(len(stage.real), size=config.batch) if stage.real else None
+        examples = [
+            example(one, rng, stage.size, None if likes is None else stage.real[likes[k]].film)
+            for k, one in enumerate(drawn)
+        ]
         frames, truth, known = (np.stack(part) for part in zip(*examples, strict=True))
         yield (
             torch.from_numpy(frames).to(memory_format=torch.channels_last),
@@ -204,12 +208,23 @@ def _batches(stage: Stage, config: Config, first: int) -> Iterator[Batch]:
 
 
 def example(
-    one: LabelledFilm, rng: np.random.Generator, size: int
+    one: LabelledFilm,
+    rng: np.random.Generator,
+    size: int,
+    like: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """One augmented film: frame (1, S, S), truth (20, S/2, S/2) as covered share, known (20,)."""
+    """One augmented film: frame (1, S, S), truth (20, S/2, S/2) as covered share, known (20,).
+
+    A projection may be given the greys of the real film `like`.
+    """
     frame, words, inside = placed(one, rng, size)
     masks = unpack(words)
-    if one.source != "projection" and rng.uniform() < 0.4:
+    if one.source == "projection":
+        if rng.uniform() < 0.7:
+            frame = augment.with_bones(frame, masks, rng)
+        if like is not None and rng.uniform() < 0.6:
+            frame = augment.matched(frame, inside, like)
+    elif rng.uniform() < 0.4:
         frame = augment.opacified(frame, masks[:2], rng)
     if rng.uniform() < 0.25:
         frame = augment.cluttered(frame, rng)
