@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LOOK_BACK = timedelta(days=7)  # older readings are stale for every variable
 RISK_IDS = UUID("6d1b6f0a-51b0-4c57-9d0e-6a2f4f0f7a11")
+LARGEST_URINE_ML = 9000
+DERIVED_FROM = {"sf_ratio": ("spo2", "fio2"), "rox": ("spo2", "fio2", "respiratory_rate")}
 SEXES = {"F": "female", "M": "male"}
 _log = structlog.get_logger(__name__)
 
@@ -123,7 +125,7 @@ def _record(  # noqa: PLR0917  # the parts of one record
             value=one.value,
             unit=one.unit,
             log_odds=float(one.log_odds),
-            observed_at=times.get(one.variable),
+            observed_at=_observed_at(one.variable, times),
             stale=one.variable in stale,
             source=one.source,
         )
@@ -148,6 +150,13 @@ def _record(  # noqa: PLR0917  # the parts of one record
     )
 
 
+def _observed_at(variable: str, times: Mapping[str, datetime | None]) -> datetime | None:
+    """When an input was measured; a ratio is as old as the oldest of its parts."""
+    parts = [times.get(part) for part in DERIVED_FROM.get(variable, (variable,))]
+    known = [moment for moment in parts if moment is not None]
+    return min(known) if len(known) == len(parts) else None
+
+
 def default_risk_models() -> RiskModels:
     """The risk model and the published scores that ship with Carina."""
     from risk import features, published, ventilation  # noqa: PLC0415
@@ -160,8 +169,10 @@ def default_risk_models() -> RiskModels:
     def usable(one: Observation) -> bool:
         if one.variable not in known:
             return True  # left out by the row builder
+        if one.variable == "urine_output":  # a volume, over however many hours
+            return 0 <= one.value <= LARGEST_URINE_ML
         try:
-            features.ventilation_row([reading(one)], one.observed_at, None, None)
+            features.normalise(known[one.variable], one.value, one.unit)
         except features.BadValue:
             return False
         return True
@@ -176,5 +187,6 @@ def default_risk_models() -> RiskModels:
             Companion(one.name, one.value, one.band, one.citation, one.missing)
             for one in published.companions(row)
         ],
-        labels={variable.name: variable.label for variable in features.VENTILATION},
+        labels={variable.name: variable.label for variable in features.VENTILATION}
+        | {"sf_ratio": "SpO2/FiO2", "rox": "ROX index"},
     )

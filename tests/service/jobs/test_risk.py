@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.jobs.pipeline import run_study
-from service.jobs.risk import age_years, run_risk
+from service.jobs.risk import age_years, default_risk_models, run_risk
 from service.records import AuditEvent, Observation, Patient
 from tests.service.jobs.science import NOW, SMALL, SMALL_RISK, Ward, film
 
@@ -111,3 +111,24 @@ def test_age_counts_birthdays() -> None:
     assert age_years(born, NOW) == 75
     assert age_years(born, NOW + timedelta(days=1)) == 76
     assert age_years(replace(ADMITTED, birth_date=None), NOW) is None
+
+
+def test_the_shipped_model_answers_and_its_reasons_add_up(ward: Ward) -> None:
+    models = default_risk_models()
+    ward.index.put_patient(ADMITTED, AUDIT)
+    vitals = {"heart_rate": 95, "respiratory_rate": 28, "spo2": 89, "fio2": 0.5, "gcs": 15}
+    for variable, value in vitals.items():
+        observe(ward, variable, value, hours_ago=1)
+    observe(ward, "fio2", 0.6, hours_ago=0.5)
+    observe(ward, "spo2", 9000, hours_ago=0.5)
+    record = run_risk("P1", ward.index, NOW, models)
+    assert record is not None
+    assert record.probability is not None
+    assert record.baseline_log_odds is not None
+    total = record.baseline_log_odds + sum(one.log_odds for one in record.inputs)
+    assert total == pytest.approx(math.log(record.probability / (1 - record.probability)), abs=1e-9)
+    inputs = {one.variable: one for one in record.inputs}
+    assert inputs["spo2"].value == 89
+    assert inputs["sf_ratio"].observed_at == NOW - HOUR
+    assert all(one.label and one.source for one in record.inputs)
+    assert {one.name for one in record.companions} >= {"ROX", "qCSI", "NEWS2"}
