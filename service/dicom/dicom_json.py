@@ -45,7 +45,7 @@ def of_header(ds: Dataset) -> Json:
     """
     kept = Dataset()
     for tag in list(ds.keys()):
-        raw = ds.get_item(tag)
+        raw = ds.get_item(tag, keep_deferred=True)
         value = getattr(raw, "value", None)
         if isinstance(value, bytes) and raw.VR in _BINARY and len(value) > _MAX_INLINE_BYTES:
             continue

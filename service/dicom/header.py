@@ -183,7 +183,10 @@ def _file_meta(data: bytes) -> tuple[dict[BaseTag, RawDataElement], int]:
 
 def _raw_elements(ds: Dataset) -> dict[BaseTag, RawDataElement]:
     """Elements as the bytes that were sent; pydicom would warn, with the value, on converting."""
-    found: list[tuple[BaseTag, object]] = [(tag, ds.get_item(tag)) for tag in ds.keys()]  # noqa: SIM118 - iterating a data set converts its elements
+    tags = list(ds.keys())
+    found: list[tuple[BaseTag, object]] = [
+        (tag, ds.get_item(tag, keep_deferred=True)) for tag in tags
+    ]
     return {tag: element for tag, element in found if isinstance(element, RawDataElement)}
 
 

@@ -1,0 +1,132 @@
+"""Hundreds of broken and hostile files through the one way in: kept, or refused in plain words."""
+
+from __future__ import annotations
+
+import random
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from service.dicom.header import read_file_header, read_header
+from service.errors import InvalidObjectError
+from tests.service.dicom.conftest import Ward
+from tests.service.dicom.films import as_file, film
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+
+SYNTAXES = [
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+]
+
+
+def whole(data: bytes, dice: random.Random) -> bytes:
+    return data
+
+
+def truncated(data: bytes, dice: random.Random) -> bytes:
+    return data[: dice.randrange(len(data))]
+
+
+def flipped(data: bytes, dice: random.Random) -> bytes:
+    broken = bytearray(data)
+    for _ in range(dice.choice([1, 3, 30])):
+        broken[dice.randrange(128, min(len(broken), 1500))] = dice.randrange(256)
+    return bytes(broken)
+
+
+def huge_length(data: bytes, dice: random.Random) -> bytes:
+    at = dice.randrange(132, min(len(data), 1200))
+    return data[:at] + dice.choice([b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f"]) + data[at + 4 :]
+
+
+def spliced(data: bytes, dice: random.Random) -> bytes:
+    at, until = sorted(dice.randrange(132, len(data)) for _ in range(2))
+    return data[:at] + data[until:]
+
+
+def deep(data: bytes, dice: random.Random) -> bytes:
+    """Sequences of undefined length, one inside the other, before the study is named."""
+    level = b"\x08\x00\x15\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    start = 144 + int.from_bytes(data[140:144], "little")
+    return data[:start] + level * dice.choice([10, 900, 20_000]) + data[start:]
+
+
+def renamed(data: bytes, dice: random.Random) -> bytes:
+    """A UID made of path and control characters, of the same length."""
+    at = data.find(b"1.2.826.", 600)
+    evil = dice.choice([b"../../..", b"/etc/pas", b"\0\0\0\0\0\0\0\0", b"a\nb\rc\td", b"\xff" * 8])
+    return data[:at] + evil + data[at + 8 :] if at > 0 else data
+
+
+MUTATIONS = [whole, truncated, flipped, huge_length, spliced, deep, renamed]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.__name__)
+def test_mutated_files_are_kept_or_refused_and_nothing_else(ward: Ward, mutation):
+    dice = random.Random(mutation.__name__)
+    originals = [as_file(film(syntax=syntax, shape=(8, 8))) for syntax in SYNTAXES]
+    before = outside(ward)
+    kept = 0
+    for number in range(60):
+        data = mutation(originals[number % len(originals)], dice)
+        try:
+            outcome = ward.ingest.take(data, source="import", actor="X").outcome
+        except InvalidObjectError:
+            pass
+        else:
+            kept += outcome != "duplicate"
+    assert len(ward.files()) == kept
+    assert outside(ward) == before
+    assert all(path.is_relative_to(ward.folder / "objects") for path in ward.files())
+
+
+def outside(ward: Ward) -> set[Path]:
+    """Everything beside the objects and the database."""
+    return {
+        path
+        for path in ward.folder.parent.rglob("*")
+        if not path.is_relative_to(ward.folder / "objects") and "carina.sqlite" not in path.name
+    }
+
+
+@pytest.mark.parametrize("syntax", [*SYNTAXES, "", "1.2.3", "nonsense"])
+def test_noise_is_no_data_set(syntax):
+    dice = random.Random(str(syntax))
+    for size in (0, 1, 7, 8, 100, 5000):
+        noise = dice.randbytes(size)
+        try:
+            header = read_header(noise, syntax)
+        except InvalidObjectError:
+            continue
+        assert header["SOPInstanceUID"] == ""
+
+
+def test_a_deflated_bomb_is_inflated_only_as_far_as_its_header():
+    ds = film(syntax=DeflatedExplicitVRLittleEndian)
+    data = as_file(ds)
+    start = 144 + int.from_bytes(data[140:144], "little")
+    plain = zlib.decompress(data[start:], -zlib.MAX_WBITS)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = packer.compress(plain) + b"".join(packer.compress(bytes(1 << 20)) for _ in range(64))
+    bomb += packer.flush()
+
+    header = read_file_header(data[:start] + bomb)
+
+    assert header["SOPInstanceUID"] == ds.SOPInstanceUID
+
+
+def test_a_value_of_many_megabytes_is_cut_not_kept():
+    value = b"A" * (4 << 20)
+    element = struct.pack("<HH2sHI", 0x0010, 0x0010, b"UN", 0, len(value)) + value
+    assert len(read_header(element, ExplicitVRLittleEndian)["PatientName"]) <= 1024
