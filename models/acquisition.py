@@ -11,7 +11,12 @@ from pydicom.valuerep import DA, DT, TM
 
 from models.tags import items, number, numbers, text, texts
 
-_VIEW_POSITIONS = {"AP": "AP", "PA": "PA", "LL": "LATERAL", "RL": "LATERAL", "LAT": "LATERAL"}
+_VIEW_POSITIONS = {  # PS3.3 C.8.1.1, and what senders write beside its defined terms
+    "AP": "AP",
+    "PA": "PA",
+    **dict.fromkeys(("LL", "RL", "LAT"), "LATERAL"),
+    **dict.fromkeys(("RLD", "LLD", "RLO", "LLO", "RAO", "LAO", "RPO", "LPO"), "OTHER"),
+}
 _VIEW_CODES = {  # PS3.16 CID 4010, and the SNOMED RT codes that older detectors still send
     (codes.cid4010.AnteroPosterior.value, "SCT"): "AP",
     (codes.cid4010.PosteroAnterior.value, "SCT"): "PA",
@@ -37,11 +42,11 @@ _SPACING_MM = (0.01, 10.0)  # a value outside is a slip of units, not a detector
 
 def view(ds: Dataset) -> str:
     """ "AP", "PA", "LATERAL", "OTHER", or "" where nothing in the data set says."""
-    position = text(ds, "ViewPosition").upper()
-    if position:
-        return _VIEW_POSITIONS.get(position) or _view_in_words(position) or "OTHER"
+    position = text(ds, "ViewPosition")
     return (
-        _view_of_code(ds)
+        _VIEW_POSITIONS.get(position.upper(), "")
+        or _view_in_words(position)
+        or _view_of_code(ds)
         or _view_of_orientation(ds)
         or next(filter(None, (_view_in_words(text(ds, name)) for name in _DESCRIPTIONS)), "")
     )

@@ -424,6 +424,9 @@ def coded_view(value, scheme, meaning=""):
         ({"ViewPosition": "LL"}, "LATERAL"),
         ({"ViewPosition": "RLD"}, "OTHER"),
         ({"ViewPosition": "LATERAL"}, "LATERAL"),
+        ({"ViewPosition": "AP_SUPINE"}, "AP"),
+        ({"ViewPosition": "ERECT"}, ""),
+        ({"ViewPosition": "ERECT", "ProtocolName": "Thorax PA"}, "PA"),
         (coded_view("272479007", "SCT"), "PA"),
         (coded_view("R-10206", "SRT"), "AP"),
         (coded_view("X1", "99SITE", "left lateral"), "LATERAL"),
@@ -566,7 +569,7 @@ def test_a_missing_file_or_a_folder_is_refused_not_raised(tmp_path):
 
 
 def test_a_small_film_is_too_small(film, to_bytes, picture):
-    assert code_of(to_bytes(film(grey(picture, 8)[:255], 8))) == "too_small"
+    assert code_of(to_bytes(film(grey(picture, 8)[:223], 8))) == "too_small"
     assert code_of(saved(grey(picture, 8).astype("u1")[:, :200], "PNG")) == "too_small"
 
 

@@ -9,11 +9,29 @@ from service.errors import UsageError
 from service.jobs import table
 from service.jobs.scored import Row
 
-CONTRACT = (
-    "path, sop_instance_uid, study_instance_uid, patient_id, acquired_at, view, status, reason, "
-    "pxs, extent, extent_low, extent_high, brixia, zone_right_upper, zone_right_middle, "
-    "zone_right_lower, zone_left_upper, zone_left_middle, zone_left_lower, model, seconds"
-).split(", ")
+CONTRACT = [
+    "path",
+    "sop_instance_uid",
+    "study_instance_uid",
+    "patient_id",
+    "acquired_at",
+    "view",
+    "status",
+    "reason",
+    "pxs",
+    "extent",
+    "extent_low",
+    "extent_high",
+    "brixia",
+    "zone_right_upper",
+    "zone_right_middle",
+    "zone_right_lower",
+    "zone_left_upper",
+    "zone_left_middle",
+    "zone_left_lower",
+    "model",
+    "seconds",
+]
 ROWS = [
     Row("a, b.dcm", "1.2", "1.3", "P\n1", "2020-04-01T10:00:00", "PA", pxs=1.5, extent=0.0,
         zone_left_lower=3.0, model="m-1", seconds=0.25),
