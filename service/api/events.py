@@ -12,8 +12,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from service.api.dependencies import V1, Reader, Together
-from service.api.feed import Feed, Heartbeat, Reset
-from service.records import NewsEvent
+from service.api.feed import Feed, Heard, Heartbeat, Joined, Reset
 
 LONGEST_S = 900.0  # then the browser comes back and its login is looked at again
 RETRY_MS = 3000
@@ -48,7 +47,6 @@ def events(
 
 
 async def _stream(feed: Feed, after: int | None) -> AsyncIterator[str]:
-    yield f"retry: {RETRY_MS}\n\n"
     end = asyncio.get_running_loop().time() + LONGEST_S
     async with aclosing(feed.listen(after)) as news:
         async for event in news:
@@ -57,8 +55,10 @@ async def _stream(feed: Feed, after: int | None) -> AsyncIterator[str]:
                 break
 
 
-def written(event: NewsEvent | Reset | Heartbeat) -> str:
+def written(event: Heard) -> str:
     """One event in the form of the stream."""
+    if isinstance(event, Joined):  # an id without data is remembered and shown to nobody
+        return f"retry: {RETRY_MS}\nid: {event.number}\n\n"
     if isinstance(event, Heartbeat):
         return ": nothing new\n\n"
     if isinstance(event, Reset):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 import anyio.to_thread
@@ -18,12 +19,22 @@ MOST_MISSED = 1000  # a page that missed more loads itself again
 QUEUE = 1000  # a listener that lags this far behind is cut off and comes back
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The listener hears everything after this number from now on."""
+
+    number: int
+
+
 class Reset:
     """More was missed than is worth sending: the page should load itself again."""
 
 
 class Heartbeat:
     """Nothing new; keeps proxies from closing the connection."""
+
+
+Heard = NewsEvent | Joined | Reset | Heartbeat
 
 
 class NewsSource(Protocol):
@@ -58,7 +69,7 @@ class Feed:
         self._joining = asyncio.Lock()
         self._closed = False
 
-    async def listen(self, after: int | None) -> AsyncGenerator[NewsEvent | Reset | Heartbeat]:
+    async def listen(self, after: int | None) -> AsyncGenerator[Heard]:
         """Yield what is missed since number `after`, then everything new, in order, once.
 
         Parameters
@@ -68,6 +79,7 @@ class Feed:
         queue: asyncio.Queue[NewsEvent | None] = asyncio.Queue(QUEUE)
         sent = await self._join(queue, after)
         try:
+            yield Joined(sent)
             if self._position - sent > MOST_MISSED:
                 yield Reset()
                 sent = self._position
