@@ -16,6 +16,7 @@ VITAL_GAP = timedelta(hours=4)
 RISK_GAP = timedelta(hours=3)
 FILM_GAP = timedelta(days=60)
 MOST_TABLE_ROWS = 200
+MOST_POINTS = 800  # about the pixels of a chart: a monitor sends one value a minute
 
 AXES: Mapping[str, tuple[float | None, float | None]] = {
     "spo2": (70.0, 100.0),
@@ -220,12 +221,30 @@ def _panel(  # noqa: PLR0917  # the parts of one panel
     window: Window,
 ) -> Panel:
     """Put a panel together: its points within the window, its table, its still picture."""
-    inside = tuple(p for p in points if window.since <= p.at <= window.until)
+    inside = thinned([p for p in points if window.since <= p.at <= window.until])
     low, high = _ends(inside, axis)
     frame = shapes.Frame(window.since, window.until, low, high, STILL_HEIGHT)
     still = shapes.course([(p.at, p.value) for p in inside], frame, gap)
     newest_first = tuple(reversed(lines))[:MOST_TABLE_ROWS]
     return Panel(*names, axis, digits, gap, inside, newest_first, still)
+
+
+def thinned(points: Sequence[Point]) -> tuple[Point, ...]:
+    """At most `MOST_POINTS` points in order of time: the extremes of each stretch stay."""
+    ordered = sorted(points, key=lambda p: p.at)
+    if len(ordered) <= MOST_POINTS:
+        return tuple(ordered)
+    stretch = -(-2 * len(ordered) // MOST_POINTS)
+    kept: list[Point] = []
+    for start in range(0, len(ordered), stretch):
+        part = ordered[start : start + stretch]
+        ends = {id(p): p for p in (min(part, key=_value), max(part, key=_value))}
+        kept += sorted(ends.values(), key=lambda p: p.at)
+    return tuple(kept)
+
+
+def _value(point: Point) -> float:
+    return point.value
 
 
 def _ends(points: Sequence[Point], axis: tuple[float | None, float | None]) -> tuple[float, float]:

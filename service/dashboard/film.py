@@ -77,11 +77,20 @@ def preview(png: bytes) -> bytes:
     return out.getvalue()
 
 
-def size(png: bytes, viewer: bytes | None) -> FilmSize:
-    """Size of a film, and its spacing where the viewer's note has one."""
-    with _opened(png) as picture:
-        width, height = picture.size
+def size(viewer: bytes | None, png: Callable[[], bytes]) -> FilmSize:
+    """Size and spacing of a film from the viewer's note.
+
+    Parameters
+    ----------
+    viewer : the note (JSON with `width`, `height`, `spacing_mm`), None where none was kept.
+    png : gets the film itself, which is looked at only where the note does not tell.
+    """
     note: dict[str, Any] = json.loads(viewer) if viewer else {}
+    if "width" in note and "height" in note:
+        width, height = int(note["width"]), int(note["height"])
+    else:
+        with _opened(png()) as picture:
+            width, height = picture.size
     spacing = note.get("spacing_mm")
     if not (isinstance(spacing, list) and len(spacing) == 2 and min(spacing) > 0):
         return FilmSize(width, height, None)

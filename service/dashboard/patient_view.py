@@ -31,15 +31,17 @@ def patient_page(
     index, zone, now = visitor.desk.services.index, visitor.desk.zone, visitor.now
     who = index.patient(patient_id)
     visitor.saw(patient_id, "patient page")
-    risks = index.risks(patient_id)
     results = index.patient_results(patient_id)
     studies = index.studies(patient_id=patient_id, limit=MOST_STUDIES)
     earliest = min((one.acquired_at for one in results if one.acquired_at), default=None)
     begins = patient.since(span, now, who, earliest)
     observations = index.observations(patient_id, since=begins)
+    newest = index.current_risk(patient_id)
+    risks = index.risks(patient_id, since=begins) or ((newest,) if newest else ())
+    if at and all(one.risk_id != at for one in risks):  # an older link still leads to its hour
+        risks = index.risks(patient_id)
     shown = patient.hours(risks, at)
     every = timedelta(minutes=visitor.desk.services.settings.risk_interval_minutes)
-    newest = _newest(risks)
     moment = shown.shown.at if shown.shown and not shown.newest else now
     drawn = course(who, risks, results, observations, Window(begins, now, zone))
     said = risk.present(who, newest, now, zone, every)
@@ -68,10 +70,6 @@ def patient_page(
         span=span if span in SPANS else "all",
         spans=SPANS,
     )
-
-
-def _newest(risks: tuple[RiskRecord, ...]) -> RiskRecord | None:
-    return max(risks, key=lambda one: (one.at, one.computed_at), default=None)
 
 
 def _change(risks: tuple[RiskRecord, ...], newest: RiskRecord | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -95,8 +96,7 @@ def _viewer(
         if one is None or "film" not in one.artifacts:
             continue
         note = one.artifacts.get("viewer")
-        sizes[name] = film.size(
-            objects.get(one.artifacts["film"]), objects.get(note) if note else None
-        )
+        whole = partial(objects.get, one.artifacts["film"])
+        sizes[name] = film.size(objects.get(note) if note else None, whole)
         captions[name] = zone.whole(one.acquired_at) if one.acquired_at else "time not known"
     return study.viewer_data(result, prior, sizes, captions)

@@ -53,7 +53,7 @@ def test_a_preview_fits_the_page_whatever_the_film_is(shape: tuple[int, int], va
 def test_spacing_is_taken_only_where_it_is_known(
     note: dict[str, object], spacing: tuple[float, float] | None
 ) -> None:
-    found = film.size(png(np.zeros((3, 4), np.uint16)), json.dumps(note).encode())
+    found = film.size(json.dumps(note).encode(), lambda: png(np.zeros((3, 4), np.uint16)))
     assert found == film.FilmSize(4, 3, spacing)
 
 

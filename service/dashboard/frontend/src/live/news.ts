@@ -48,20 +48,32 @@ export function follow(refresh: () => Promise<string>, patient?: string): void {
     if (!patient || !about || about === patient) soon();
   };
   lastTime = document.querySelector<HTMLElement>("[data-live]")?.dataset["at"] ?? "";
-  const source = new EventSource("/api/v1/events");
-  source.addEventListener("open", () => {
-    if (!connected) soon();
-    connected = true;
-    state();
-  });
-  source.addEventListener("error", () => {
+  // A browser keeps six connections to a server for all of its tabs: hidden ones must not hold any.
+  let source: EventSource | null = null;
+  const connect = (): void => {
+    source?.close();
+    source = null;
     connected = false;
-    state();
-  });
-  source.addEventListener("message", heard);
-  for (const kind of KINDS) source.addEventListener(kind, heard);
-  window.setInterval(() => void run(), REFRESH_MS);
+    if (document.hidden) return;
+    source = new EventSource("/api/v1/events");
+    source.addEventListener("open", () => {
+      connected = true;
+      soon();
+      state();
+    });
+    source.addEventListener("error", () => {
+      connected = false;
+      state();
+    });
+    source.addEventListener("message", heard);
+    for (const kind of KINDS) source.addEventListener(kind, heard);
+  };
+  connect();
+  window.setInterval(() => {
+    if (!document.hidden) void run();
+  }, REFRESH_MS);
   document.addEventListener("visibilitychange", () => {
+    connect();
     if (!document.hidden) soon();
   });
 }

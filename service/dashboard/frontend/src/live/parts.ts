@@ -5,7 +5,8 @@ import { mergeOrder } from "./order";
 export async function fetchPage(): Promise<Document> {
   const answer = await fetch(location.href, { headers: { "X-Carina-Refresh": "1" }, credentials: "same-origin" });
   if (answer.redirected && new URL(answer.url).pathname === "/login") {
-    location.assign("/login");
+    location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    throw new Error("expected the page, found the login; log in again");
   }
   if (!answer.ok) throw new Error(`expected the page, found status ${answer.status}`);
   return new DOMParser().parseFromString(await answer.text(), "text/html");
