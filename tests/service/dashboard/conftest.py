@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from bs4 import BeautifulSoup
@@ -16,18 +17,26 @@ from service.dashboard import views
 from service.dashboard.assets import BUILT, ENTRIES, MANIFEST, Assets
 from tests.service.dashboard import ward
 
+MEMORY = Path("/dev/shm")
+
 
 @pytest.fixture(scope="session")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def memory() -> Iterator[Path]:
+    """A folder in memory where there is one: every commit of the index waits for its disk."""
+    with TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def filled(memory: Path) -> Path:
     """A data folder that tests copy, because filling it takes seconds."""
-    folder = tmp_path_factory.mktemp("filled")
-    ward.make(folder)
-    return folder
+    ward.make(memory / "filled")
+    return memory / "filled"
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory, filled: Path) -> Iterator[Services]:
-    made = ward.services(shutil.copytree(filled, tmp_path_factory.mktemp("ward") / "data"))
+def services(memory: Path, filled: Path) -> Iterator[Services]:
+    made = ward.services(shutil.copytree(filled, memory / "read"))
     yield made
     made.index.close()
 

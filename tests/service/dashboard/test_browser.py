@@ -52,11 +52,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def address(
-    tmp_path_factory: pytest.TempPathFactory, filled: Path, built: Assets
-) -> Iterator[tuple[str, Services]]:
+def address(memory: Path, filled: Path, built: Assets) -> Iterator[tuple[str, Services]]:
     """A server of its own ward: these tests change it."""
-    services = ward.services(shutil.copytree(filled, tmp_path_factory.mktemp("live") / "data"))
+    services = ward.services(shutil.copytree(filled, memory / "live"))
     feed = Feed(services.index, interval_s=0.1)
     app = FastAPI()
     app.include_router(routes.router(services, feed))
