@@ -104,6 +104,8 @@ def label_with(
     frame = fit(radiograph.pixels.shape, int(card.parameters["frame_size"]))
     film = to_frame(clip_percentiles(radiograph.pixels), frame)
     raw = network(film[None, None])[0]
+    if not film.any():  # a film without contrast shows nothing
+        raw = np.zeros_like(raw)
     probabilities = np.stack([_tidy(n, p) for n, p in zip(STRUCTURES, raw, strict=True)])
     return Structures(
         probabilities=_within_film(probabilities, frame),
