@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from risk.additive import probability, shipped
+from risk.estimate import Estimate
+from risk.features import VENTILATION, BadValue
+from risk.ventilation import VARIABLES, fio2_from_flow, predict, predict_table
+
+NORMAL: dict[str, object] = {
+    "age_years": 60.0,
+    "sex": "female",
+    "heart_rate": 80.0,
+    "respiratory_rate": 17.0,
+    "spo2": 97.0,
+    "systolic_bp": 122.0,
+    "diastolic_bp": 66.0,
+    "mean_bp": 82.0,
+    "temperature": 36.9,
+    "fio2": 0.3,
+    "gcs": 15.0,
+    "ph": 7.4,
+    "pao2": 95.0,
+    "paco2": 39.0,
+    "bicarbonate": 25.0,
+    "lactate": 1.4,
+    "wbc": 9.5,
+    "haemoglobin": 11.0,
+    "creatinine": 0.95,
+    "urea": 7.0,
+    "urine_output": 60.0,
+    "severity_extent": 2.0,
+}
+
+
+def numbers(names: tuple[str, ...]) -> st.SearchStrategy[dict[str, object]]:
+    by_name = {variable.name: variable for variable in VENTILATION}
+    optional = {n: st.floats(by_name[n].low, by_name[n].high) for n in names}
+    return st.fixed_dictionaries({"spo2": st.floats(60, 100)}, optional=optional)
+
+
+ROWS = numbers(
+    (
+        "age_years",
+        "heart_rate",
+        "respiratory_rate",
+        "temperature",
+        "fio2",
+        "oxygen_flow",
+        "gcs",
+        "ph",
+        "lactate",
+        "wbc",
+        "urea",
+        "hours_in_unit",
+        "severity_extent",
+    )
+)
+
+
+def width(estimate: Estimate) -> float:
+    """Width of the interval in log-odds."""
+    low, high = estimate.low or 0.0, estimate.high or 0.0
+    return math.log(high / (1 - high)) - math.log(low / (1 - low))
+
+
+@settings(deadline=None)
+@given(ROWS)
+def test_baseline_and_contributions_add_up_to_the_log_odds(row: dict[str, object]) -> None:
+    found = predict(row)
+    assert found.status == "ok"
+    assert found.baseline_log_odds is not None
+    assert found.probability is not None
+    total = found.baseline_log_odds + sum(c.log_odds for c in found.contributions)
+    assert math.log(found.probability / (1 - found.probability)) == pytest.approx(total, abs=1e-9)
+    assert probability(total) == pytest.approx(found.probability, abs=1e-12)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 < found.low < found.probability < found.high < 1
+
+
+@settings(deadline=None)
+@given(ROWS, st.floats(60, 100), st.floats(0.21, 1), st.floats(0.21, 1))
+def test_lower_saturation_on_more_oxygen_never_lowers_the_risk(
+    row: dict[str, object], spo2: float, one: float, two: float
+) -> None:
+    low, high = sorted([spo2, float(str(row["spo2"]))])
+    less, more = sorted([one, two])
+    better = predict({**row, "spo2": high, "fio2": less}).probability
+    worse = predict({**row, "spo2": low, "fio2": more}).probability
+    assert better is not None
+    assert worse is not None
+    assert worse >= better - 1e-12
+
+
+@settings(deadline=None)
+@given(ROWS, st.floats(0, 8), st.floats(0, 8))
+def test_a_worse_film_never_lowers_the_risk(row: dict[str, object], a: float, b: float) -> None:
+    low = predict({**row, "severity_extent": min(a, b)}).probability
+    high = predict({**row, "severity_extent": max(a, b)}).probability
+    assert low is not None
+    assert high is not None
+    assert high >= low
+
+
+@settings(deadline=None)
+@given(ROWS, st.sampled_from(sorted(set(NORMAL) - {"sex"})))
+def test_adding_a_normal_value_never_widens_the_interval(row: dict[str, object], name: str) -> None:
+    without = {key: value for key, value in row.items() if key != name}
+    without.setdefault("heart_rate", 80.0)
+    if name in without:
+        return
+    added = {**without, name: NORMAL[name]}
+    assert width(predict(added)) <= width(predict(without)) + 1e-9
+
+
+def test_every_missing_value_widens_the_interval() -> None:
+    whole = predict(NORMAL)
+    for name in set(NORMAL) - {"sex"}:
+        fewer = predict({key: value for key, value in NORMAL.items() if key != name})
+        assert width(fewer) > width(whole)
+        assert name in fewer.missing
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(list(NORMAL)), st.randoms())
+def test_the_order_of_columns_and_rows_does_not_matter(names: list[str], order: object) -> None:
+    frame = pd.DataFrame([NORMAL, {**NORMAL, "spo2": 88.0}, {**NORMAL, "heart_rate": 140.0}])
+    expected = predict_table(frame)
+    shuffled = frame[names].iloc[[2, 0, 1]]
+    pd.testing.assert_frame_equal(predict_table(shuffled).sort_index(), expected)
+
+
+def test_a_table_gives_the_same_answers_as_row_by_row() -> None:
+    frame = pd.DataFrame([NORMAL, {**NORMAL, "spo2": None, "ventilated": "yes"}])
+    table = predict_table(frame)
+    alone = predict(NORMAL)
+    first = table.iloc[0]
+    assert (first["probability"], first["low"]) == (alone.probability, alone.low)
+    assert first["log_odds_spo2"] == alone.contributions[4].log_odds
+    assert list(table.columns[:5]) == ["status", "reason", "probability", "low", "high"]
+    assert table.columns[-1] == "log_odds_baseline"
+    assert table.iloc[1]["status"] == "refused"
+    assert math.isnan(table.iloc[1]["probability"])
+
+
+def test_an_unknown_severity_contributes_exactly_nothing_and_is_said_to_be_missing() -> None:
+    row = {key: value for key, value in NORMAL.items() if key != "severity_extent"}
+    found = predict(row)
+    term = next(c for c in found.contributions if c.variable == "severity_extent")
+    assert term.log_odds == 0.0
+    assert term.value is None
+    assert "fitted apart" in term.source
+    assert "severity_extent" in found.missing
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({**NORMAL, "ventilated": "yes"}, "ventilated already"),
+        ({"age_years": 60}, "at least one of heart_rate, respiratory_rate, spo2"),
+        ({}, "at least one of heart_rate"),
+        ({**NORMAL, "heart_rate": -5}, "heart_rate: expected 10 to 300"),
+        ({**NORMAL, "fio2": 5}, "fio2: expected"),
+        ({**NORMAL, "spo2": "good"}, "expected a number, found 'good'"),
+        ({**NORMAL, "spo2": [97]}, "expected a number, found list"),
+        ({**NORMAL, "spo2": True}, "expected a number, found bool"),
+        ({**NORMAL, "sex": "x"}, "sex: expected female | male"),
+        ({**NORMAL, "hart_rate": 80}, "did you mean heart_rate"),
+        ({**NORMAL, "diastolic_bp": 140}, "diastolic_bp <= systolic_bp"),
+        ({**NORMAL, "spo2_min_6h": 99, "spo2_max_6h": 90}, "spo2_min_6h <= spo2_max_6h"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_with_the_reason(
+    row: dict[str, object], reason: str
+) -> None:
+    found = predict(row)
+    assert found.status == "refused"
+    assert reason in found.reason
+    assert found.probability is None
+    assert not found.contributions
+    assert found.model == shipped("ventilation").label
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "ours"),
+    [
+        ("temperature", 98.6, 37.0),
+        ("fio2", 40, 0.4),
+        ("spo2", 0.97, 97.0),
+        ("spo2", "97", 97.0),
+        ("sex", "F", "female"),
+    ],
+)
+def test_another_unit_that_is_certain_gives_the_same_answer(
+    name: str, theirs: object, ours: object
+) -> None:
+    converted, plain = predict({**NORMAL, name: theirs}), predict({**NORMAL, name: ours})
+    assert converted.probability == pytest.approx(plain.probability)
+
+
+def test_an_empty_table_a_column_twice_and_an_unknown_column_are_errors() -> None:
+    with pytest.raises(BadValue, match="empty table"):
+        predict_table(pd.DataFrame(columns=["spo2"]))
+    twice = pd.DataFrame([[97.0, 98.0]], columns=["spo2", "spo2"])
+    with pytest.raises(BadValue, match="twice: spo2"):
+        predict_table(twice)
+    with pytest.raises(BadValue, match="did you mean spo2"):
+        predict_table(pd.DataFrame({"sp02": [97.0]}))
+
+
+def test_a_bad_row_does_not_stop_the_others() -> None:
+    table = predict_table(pd.DataFrame({"spo2": [97.0, 400.0, None], "sex": ["m", "m", "m"]}))
+    assert table["status"].tolist() == ["ok", "refused", "refused"]
+    assert "spo2" in table["reason"][1]
+
+
+def test_a_flow_stands_for_fio2_where_only_the_flow_is_known() -> None:
+    assert fio2_from_flow(0.0) == pytest.approx(0.21)
+    assert fio2_from_flow(4.0) == pytest.approx(0.36)
+    assert fio2_from_flow(40.0) == pytest.approx(0.60)
+    by_flow = predict({"spo2": 93.0, "oxygen_flow": 4.0}).probability
+    assert by_flow == pytest.approx(predict({"spo2": 93.0, "fio2": 0.36}).probability)
+
+
+def values_of(make: Callable[[], Estimate]) -> dict[str, object]:
+    return {c.variable: c.value for c in make().contributions}
+
+
+def test_the_contributions_name_every_term_with_unit_and_source() -> None:
+    found = predict(NORMAL)
+    names = [c.variable for c in found.contributions]
+    assert len(set(names)) == len(names)
+    assert {"sf_ratio", "severity_extent", "gcs"} <= set(names)
+    assert all(c.source for c in found.contributions)
+    values = values_of(lambda: predict(NORMAL))
+    assert values["sf_ratio"] == pytest.approx(97 / 0.3)
+
+
+def test_the_sickest_are_far_above_the_well() -> None:
+    ill = {
+        **NORMAL,
+        "heart_rate": 130,
+        "respiratory_rate": 38,
+        "spo2": 85,
+        "fio2": 0.9,
+        "ph": 7.2,
+        "paco2": 65,
+        "gcs": 10,
+        "severity_extent": 7.5,
+    }
+    worse, well = predict(ill).probability, predict(NORMAL).probability
+    assert worse is not None
+    assert well is not None
+    assert worse > 8 * well
+
+
+def test_every_term_has_a_column_or_is_computed_from_columns() -> None:
+    names = {variable.name for variable in VARIABLES} | {"sf_ratio", "rox"}
+    assert {term.variable for term in shipped("ventilation").terms} <= names
