@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models import runtime
 from models.frame import fit, to_frame
@@ -25,13 +27,14 @@ LEAST_FOR_16_BIT = 256  # biases stay in 32 bits
 class ServedNet(nn.Module):
     """What is exported: frame (B, 1, F, F) in, probabilities (B, 20, F/2, F/2) out.
 
-    Weights are rounded to the 16 bits in which they are stored, so that the exported file equals
-    this module.
+    Normalisation is folded in and weights are rounded to the 16 bits in which they are stored, so
+    that the exported file equals this module.
     """
 
     def __init__(self, net: StructuresNet) -> None:
         super().__init__()
-        self.net = net.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # stub lacks it
+        self.net = copy.deepcopy(net).eval()
+        fold_normalisation(self.net)
         with torch.no_grad():
             for weight in self.net.parameters():
                 if weight.numel() >= LEAST_FOR_16_BIT:
@@ -55,27 +58,41 @@ def served(weights: dict[str, Tensor]) -> ServedNet:
     return ServedNet(net).eval()
 
 
+def fold_normalisation(net: StructuresNet) -> None:
+    """Fold every batch normalisation into the convolution before it."""
+    encoder: Any = net.encoder
+    pairs = [(encoder, "_conv_stem", "_bn0")]
+    for block in encoder._blocks:
+        if hasattr(block, "_expand_conv"):
+            pairs.append((block, "_expand_conv", "_bn0"))
+        pairs += [(block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
+    for refine in (net.up16, net.up8, net.up4, net.up2):
+        pairs += [(layer, "0", "1") for layer in refine.mix]
+    for owner, convolution, norm in pairs:
+        fused = fuse_conv_bn_eval(getattr(owner, convolution), getattr(owner, norm))
+        setattr(owner, convolution, fused)
+        setattr(owner, norm, nn.Identity())
+
+
 def write_onnx(net: ServedNet, path: Path) -> None:
     """Write the network with a dynamic batch; large weights are stored in 16 bits."""
     example = torch.rand(2, 1, FRAME_SIZE, FRAME_SIZE)
+    part = path.with_suffix(".part")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
-        program = torch.onnx.export(
+        warnings.simplefilter("ignore")  # of its own age; its successor takes twenty times longer
+        torch.onnx.export(
             net,
             (example,),
+            part,
             input_names=["film"],
             output_names=["probabilities"],
-            dynamic_shapes={"film": {0: torch.export.Dim("batch", min=1, max=64)}},
-            dynamo=True,
-            optimize=True,
-            verbose=False,
+            dynamic_axes={"film": {0: "batch"}, "probabilities": {0: "batch"}},
+            opset_version=17,
+            dynamo=False,
         )
-    if program is None:
-        raise RuntimeError("expected the exporter to return a program, found none")
-    model = program.model_proto
+    model = onnx.load(part)
     store_in_16_bits(model)
     onnx.checker.check_model(model)
-    part = path.with_suffix(".part")
     part.write_bytes(model.SerializeToString())
     part.replace(path)
 
