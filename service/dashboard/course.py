@@ -130,7 +130,7 @@ def course(
 ) -> Course:
     """Gather the panels that have something to show, risk and severity first."""
     panels = [_risk_panel(risks, window), _severity_panel(results, window)]
-    for variable in wording.VITALS:
+    for variable in wording.CHARTED:
         values = [one for one in observations if one.variable == variable]
         if values:
             panels.append(_vital_panel(variable, values, window))

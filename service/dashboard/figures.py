@@ -21,7 +21,16 @@ UNITS = {
     "{score}": "",
     "0-8": "/8",
 }
-DIGITS = {"fio2": 2, "ph": 2, "temperature": 1, "lactate": 1, "creatinine": 1, "haemoglobin": 1}
+RATIOS = frozenset({"sf_ratio", "rox"})
+DIGITS = {
+    "rox": 2,
+    "fio2": 2,
+    "ph": 2,
+    "temperature": 1,
+    "lactate": 1,
+    "creatinine": 1,
+    "haemoglobin": 1,
+}
 DIGITS |= {"severity_extent": 1, "wbc": 1, "lymphocytes": 1, "urea": 1, "oxygen_flow": 1}
 
 
@@ -31,6 +40,11 @@ def unit(ucum: str) -> str:
     if slash and ucum not in UNITS and head in UNITS:
         return f"{UNITS[head]}/{rest}"
     return UNITS.get(ucum, ucum)
+
+
+def unit_of(variable: str, ucum: str) -> str:
+    """The unit of an input; a ratio of per cent and fraction is given by its number alone."""
+    return "" if variable in RATIOS else unit(ucum)
 
 
 def number(value: float, digits: int = 1) -> str:

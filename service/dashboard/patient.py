@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from service.dashboard import figures, risk, severity, shapes
+from service.dashboard import figures, risk, severity, shapes, wording
 from service.dashboard.moments import Zone
 from service.dashboard.risk import Reason, Risk
 from service.dashboard.severity import Severity
@@ -17,7 +17,6 @@ from service.records import Companion, Patient, RiskRecord, Study, StudyResult
 
 TOLERANCE = 1e-6
 MOST_BARS = 12  # the rest is one bar of their sum, and listed below
-RATIOS = ("ROX", "SpO2/FiO2", "SF ratio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,10 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Why a risk is what it is: baseline, one bar each, total. They add up, or nothing is shown."""
+    """Why a risk is what it is: baseline, one bar for each variable, total.
+
+    They add up, or nothing is shown. `terms` are the single terms behind the bars.
+    """
 
     baseline: str
     baseline_at: float
@@ -39,7 +41,8 @@ class Account:
     lanes: tuple[Lane, ...]
     rest: str
     rest_bar: Bar
-    quiet: tuple[Reason, ...]
+    quiet: int
+    terms: tuple[Reason, ...]
     missing: tuple[str, ...]
 
 
@@ -97,8 +100,9 @@ def account(record: RiskRecord | None, now: datetime, zone: Zone) -> Account | N
     """Lay out the contributions; None where there is no number to explain."""
     if record is None or record.status != "ok" or record.baseline_log_odds is None:
         return None
-    moving = risk.by_strength(record.inputs)[:MOST_BARS]
-    quiet = [one for one in record.inputs if one not in moving]
+    groups = risk.together(record.inputs)
+    moving = risk.by_strength(groups)[:MOST_BARS]
+    quiet = [one for one in groups if one not in moving]
     total = record.baseline_log_odds + sum(one.log_odds for one in record.inputs)
     if not _adds_up(record, total):
         return None
@@ -115,7 +119,11 @@ def account(record: RiskRecord | None, now: datetime, zone: Zone) -> Account | N
         ),
         rest=figures.signed(rest, 2),
         rest_bar=laid.bars[-1],
-        quiet=tuple(risk.reason(one, now, zone) for one in quiet),
+        quiet=len(quiet),
+        terms=tuple(
+            risk.reason(one, now, zone)
+            for one in sorted(record.inputs, key=lambda one: -abs(one.log_odds))
+        ),
         missing=risk.missing_words(record),
     )
 
@@ -129,15 +137,20 @@ def _adds_up(record: RiskRecord, total: float) -> bool:
 
 def beside(companion: Companion) -> Beside:
     """Write one companion; without its inputs it has no value and says what is missing."""
-    value = companion.value
-    whole = value is not None and float(value).is_integer() and companion.name not in RATIOS
     return Beside(
-        name=companion.name,
-        value="" if value is None else figures.number(value, 0 if whole else 2),
+        name=companion.name.replace("SpO2", "SpO₂").replace("FiO2", "FiO₂"),
+        value=""
+        if companion.value is None
+        else figures.number(companion.value, _digits(companion)),
         band=companion.band.replace("_", " "),
         citation=companion.citation,
-        missing=", ".join(name.replace("_", " ") for name in companion.missing),
+        missing=", ".join(wording.variable(name) for name in companion.missing),
     )
+
+
+def _digits(companion: Companion) -> int:
+    """The ROX index is read to two decimals, all others count points or millimetres."""
+    return 2 if companion.name == "ROX" else 0
 
 
 def interval_of(shown: Risk) -> Interval | None:

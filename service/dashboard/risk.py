@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from service.dashboard import figures, wording
@@ -147,7 +147,7 @@ def reason(one: RiskInput, now: datetime, zone: Zone) -> Reason:
     return Reason(
         label=one.label or wording.variable(one.variable),
         value=figures.value_of(one.variable, one.value),
-        unit=figures.unit(one.unit) if measured and not isinstance(one.value, str) else "",
+        unit=figures.unit_of(one.variable, one.unit) if measured else "",
         raises=one.log_odds >= 0,
         log_odds=figures.signed(one.log_odds, 2),
         age=age(one.observed_at, now) if one.observed_at else "",
@@ -160,11 +160,35 @@ def reason(one: RiskInput, now: datetime, zone: Zone) -> Reason:
 
 
 def strongest(record: RiskRecord | None, now: datetime, zone: Zone) -> tuple[Reason, ...]:
-    """The inputs that moved the risk most, strongest first."""
+    """What moved the risk most, strongest first; all terms of one vital sign count together."""
     if record is None:
         return ()
-    ordered = by_strength(record.inputs)[:SHOWN_REASONS]
+    ordered = by_strength(together(record.inputs))[:SHOWN_REASONS]
     return tuple(reason(one, now, zone) for one in ordered)
+
+
+def together(inputs: Sequence[RiskInput]) -> list[RiskInput]:
+    """One input for each measured variable: the terms of its statistics add up.
+
+    The newest value stands for the group; where the model has none, the strongest term does. The
+    sum of all log-odds stays what it was.
+    """
+    groups: dict[str, list[RiskInput]] = {}
+    for one in inputs:
+        groups.setdefault(wording.base(one.variable), []).append(one)
+    return [_merged(name, terms) for name, terms in groups.items()]
+
+
+def _merged(name: str, terms: Sequence[RiskInput]) -> RiskInput:
+    newest = [one for one in terms if one.variable == name and one.value is not None]
+    face = newest[0] if newest else max(terms, key=lambda one: abs(one.log_odds))
+    apart = [one.source for one in terms if is_apart(one.source)]
+    return replace(
+        face,
+        log_odds=sum(one.log_odds for one in terms),
+        stale=any(one.stale for one in terms),
+        source=apart[0] if apart else face.source,
+    )
 
 
 def by_strength(inputs: Sequence[RiskInput]) -> list[RiskInput]:

@@ -36,6 +36,8 @@ VITALS: Final = MappingProxyType(
 )
 """Short names, in the order in which the worklist shows them."""
 
+CHARTED: Final = (*VITALS, "temperature", "gcs")
+
 CORE_INPUTS: Final = ("respiratory_rate", "spo2", "heart_rate")
 """Without these a ventilation risk rests on typical values: the pages grey it."""
 
@@ -66,6 +68,10 @@ VARIABLES: Final = MappingProxyType(
         "sex": "Sex",
         "hours_in_unit": "Hours in the unit",
         "ventilated": "Ventilated now",
+        "sf_ratio": "SpO₂/FiO₂",
+        "rox": "ROX index",
+        "crp": "C-reactive protein",
+        "copd": "COPD",
     }
 )
 

@@ -76,3 +76,24 @@ def test_contributions_that_do_not_add_up_are_not_shown() -> None:
 def test_the_strongest_reasons_come_first_and_unmeasured_inputs_do_not_count() -> None:
     said = risk.strongest(RECORD, NOW, ZONE)
     assert [one.label for one in said] == ["Respiratory rate", "Inspired oxygen", "SpO₂"]
+
+
+def test_statistics_of_one_variable_count_together_and_the_sum_stays() -> None:
+    first = RECORD.inputs[0]
+    terms = [
+        replace(first, variable="respiratory_rate_max_6h", value=36.0, log_odds=0.4),
+        replace(first, log_odds=0.3),
+        replace(first, variable="respiratory_rate_min_6h", value=30.0, log_odds=-0.1),
+    ]
+    (merged,) = risk.together(terms)
+    assert merged.value == first.value
+    assert merged.log_odds == pytest.approx(0.6)
+    everything = risk.together(RECORD.inputs)
+    total = sum(one.log_odds for one in RECORD.inputs)
+    assert sum(one.log_odds for one in everything) == pytest.approx(total)
+
+
+def test_a_group_with_a_term_fitted_apart_says_so() -> None:
+    first = RECORD.inputs[0]
+    other = replace(first, variable="respiratory_rate_max_6h", source="fitted apart: elsewhere")
+    assert risk.is_apart(risk.together([first, other])[0].source)

@@ -141,7 +141,9 @@ class TestPatient:
         found = clinician.page("/patients/P-1001").select_one(".companions")
         assert found is not None
         assert "ROX 4.00 higher risk" in text(found)
-        assert "missing: consciousness" in text(found)
+        missing = clinician.page("/patients/P-1001").select_one("details.flat")
+        assert missing is not None
+        assert "NEWS2 Consciousness" in text(missing)
 
     def test_a_table_with_units_stands_behind_every_chart(self, clinician: Visit) -> None:
         page = clinician.page("/patients/P-1001")
