@@ -41,7 +41,8 @@ class Film:
 
 def run(settings: Settings) -> int:
     """Start anew in the demo's folder, push the ward, serve until stopped."""
-    data_dir = settings.data_dir if "data_dir" in settings.model_fields_set else Path("carina-demo")
+    chosen = settings.model_fields_set
+    data_dir = settings.data_dir if "data_dir" in chosen else Path("carina-demo")
     _empty(data_dir)
     settings = settings.model_copy(
         update={
@@ -49,6 +50,7 @@ def run(settings: Settings) -> int:
             "http_port": free_port(settings.http_port, "127.0.0.1"),
             "dicom_port": free_port(settings.dicom_port, "127.0.0.1"),
             "dicom_host": "127.0.0.1",  # the demo is for this machine alone
+            "log_level": settings.log_level if "log_level" in chosen else "WARNING",
         }
     )
     password = secrets.token_urlsafe(9)
