@@ -106,7 +106,8 @@ def serve(settings: Settings, ingest: Ingest) -> Listener:
 
 def _store(event: evt.Event, ingest: Ingest) -> Dataset:
     """Answer a C-STORE request once its object is durable (PS3.4 B.2.3)."""
-    calling = event.assoc.requestor.ae_title.strip()
+    title = event.assoc.requestor.ae_title
+    calling = "".join(letter for letter in title if letter.isprintable()).strip()
     request = cast(C_STORE, event.request)
     try:
         taken = ingest.take(

@@ -36,7 +36,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from models.structures.anatomy import STRUCTURES
 from service.dicom import codes
-from service.dicom.source_image import derived_uid, reference
+from service.dicom.source_image import derived_uid, names, reference
 from service.records import (
     RESEARCH_USE,
     ChangeFinding,
@@ -84,7 +84,7 @@ def severity_report(source: Dataset, result: StudyResult) -> bytes:
         series_description="Carina severity (research use only)",
         contributing_equipment=_equipment(result),
     )
-    return _as_file(sr, result.created_at)
+    return _as_file(sr, source, result.created_at)
 
 
 def structures_segmentation(
@@ -106,14 +106,16 @@ def structures_segmentation(
     ValueError : the result has no structures, none is visible, or the masks have another grid.
     """
     finding = result.structures
-    if finding is None or not any(finding.visible):
-        raise ValueError("expected a result with visible structures, found none to segment")
+    if finding is None:
+        raise ValueError("expected a result with structures, found none to segment")
     film = reference(source)
     if masks.shape != (len(STRUCTURES), film.Rows, film.Columns):
         raise ValueError(
             f"expected masks of {(len(STRUCTURES), film.Rows, film.Columns)}, found {masks.shape}"
         )
     shown = [n for n, seen in enumerate(finding.visible) if seen and masks[n].any()]
+    if not shown:
+        raise ValueError("expected a visible structure with a mask, found none to segment")
     seg = hd.seg.Segmentation(
         source_images=[film],
         pixel_array=np.ascontiguousarray(np.moveaxis(masks[shown], 0, -1))[np.newaxis],
@@ -138,7 +140,7 @@ def structures_segmentation(
         item.DimensionOrganizationUID = organization
     # PS3.3 C.7.6.1: required of an image that lies in no frame of reference; may be empty.
     seg.PatientOrientation = film.get("PatientOrientation", "")
-    return _as_file(seg, result.created_at)
+    return _as_file(seg, source, result.created_at)
 
 
 def _observer() -> ObservationContext:
@@ -339,8 +341,10 @@ def _segment(
     return segment
 
 
-def _as_file(ds: Dataset, created_at: datetime) -> bytes:
+def _as_file(ds: Dataset, source: Dataset, created_at: datetime) -> bytes:
     """The bytes of a DICOM file, with the time of the result wherever highdicom put its own."""
+    for keyword, name in names(source).items():
+        setattr(ds, keyword, name)
     local = created_at.astimezone()
     day, clock = f"{local:%Y%m%d}", f"{local:%H%M%S}"
     ds.InstanceCreationDate, ds.InstanceCreationTime = day, clock

@@ -14,12 +14,11 @@ from models.tags import text, texts, whole
 _NAMESPACE = uuid.UUID("90afb389-7ee7-54a3-9af5-9b09fbda5bcb")
 _TEXTS = (  # keyword, longest value (PS3.5 6.2)
     ("PatientID", 64),
-    ("PatientName", 64),
     ("AccessionNumber", 16),
     ("StudyID", 16),
-    ("ReferringPhysicianName", 64),
     ("StudyDescription", 64),
 )
+_NAMES = ("PatientName", "ReferringPhysicianName")
 _MODALITY = re.compile(r"[A-Z0-9 _]{1,16}")
 _ORIENTATION = re.compile(r"[APRLHF]{1,3}")
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d)?)?")
@@ -45,7 +44,9 @@ def reference(source: Dataset) -> Dataset:
     for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
         setattr(ds, keyword, UID(text(source, keyword)))  # as sent: it must refer to the film
     for keyword, longest in _TEXTS:
-        setattr(ds, keyword, text(source, keyword).replace("\\", " ")[:longest])
+        setattr(ds, keyword, _clean(text(source, keyword))[:longest])
+    for keyword in _NAMES:
+        setattr(ds, keyword, "")  # highdicom quotes names in warnings: see `names`
     ds.PatientBirthDate = _date(text(source, "PatientBirthDate"))
     sex = text(source, "PatientSex").upper()
     ds.PatientSex = sex if sex in ("M", "F", "O") else ""
@@ -59,6 +60,16 @@ def reference(source: Dataset) -> Dataset:
     if len(orientation) == 2 and all(_ORIENTATION.fullmatch(part) for part in orientation):
         ds.PatientOrientation = orientation
     return ds
+
+
+def names(source: Dataset) -> dict[str, str]:
+    """Names of people in a film, to be put into its results last."""
+    return {keyword: _clean(text(source, keyword))[:64] for keyword in _NAMES}
+
+
+def _clean(value: str) -> str:
+    """Text of one value without control characters."""
+    return "".join(x if x.isprintable() and x != "\\" else " " for x in value).strip()
 
 
 def _date(value: str) -> str:

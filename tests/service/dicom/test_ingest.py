@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -78,6 +80,24 @@ def test_the_same_object_again_is_success_without_a_second_copy(ward):
 
     assert len(ward.files()) == 1
     assert len(ward.arrived) == 3  # the first call may have been lost with the process
+
+
+def test_the_same_object_from_many_senders_at_once_is_kept_once(ward):
+    data = as_file(film())
+    with ThreadPoolExecutor(8) as senders:
+        outcomes = sorted(senders.map(lambda _: take(ward, data), range(16)))
+    assert outcomes == ["duplicate"] * 15 + ["stored"]
+    assert len(ward.files()) == 1
+
+
+def test_different_objects_of_a_study_at_once_are_all_kept(ward):
+    first = film()
+    films = [film(study_uid=first.StudyInstanceUID, seed=n) for n in range(12)]
+    with ThreadPoolExecutor(6) as senders:
+        outcomes = set(senders.map(lambda ds: take(ward, as_file(ds)), films))
+    assert outcomes == {"stored"}
+    kept = ward.index.instances(first.StudyInstanceUID)
+    assert {i.sop_instance_uid for i in kept} == {ds.SOPInstanceUID for ds in films}
 
 
 def test_other_bytes_under_the_same_uid_are_kept_aside_and_never_take_its_place(ward):

@@ -163,6 +163,25 @@ def test_masks_of_another_grid_are_refused():
         structures_segmentation(header(), scored(), masks((48, 64)))
 
 
+def test_nothing_visible_is_nothing_to_segment():
+    with pytest.raises(ValueError, match="none to segment"):
+        structures_segmentation(header(), scored(), masks((64, 48)) & False)
+    with pytest.raises(ValueError, match="none to segment"):
+        structures_segmentation(header(), refused(), masks((64, 48)))
+
+
+@pytest.mark.peer
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_real_films_get_valid_objects(shared_data, tmp_path):
+    paths = sorted((shared_data / "dicom").glob("*.dcm"))
+    sources = [dcmread(path, stop_before_pixels=True) for path in paths]
+    for source in sources:
+        assert complaints(severity_report(source, scored()), tmp_path) == []
+    smallest = min(sources, key=lambda ds: ds.Rows * ds.Columns)
+    drawn = masks((int(smallest.Rows), int(smallest.Columns)))
+    assert complaints(structures_segmentation(smallest, scored(), drawn), tmp_path) == []
+
+
 def test_a_film_with_an_odd_header_still_gets_its_report(tmp_path):
     ds = film(patient_id="")
     for keyword in ("StudyTime", "StudyID", "AccessionNumber", "PatientOrientation"):
