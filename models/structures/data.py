@@ -15,6 +15,7 @@ from PIL import Image
 from scipy import ndimage
 
 from models.frame import clip_percentiles, resize
+from models.silhouette import hemidiaphragm
 from models.structures.anatomy import STRUCTURES
 from models.structures.projections import pack
 
@@ -97,6 +98,23 @@ def split_lungs(union: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]] | None
     return dict(zip(("right_lung", "left_lung"), lungs, strict=True))
 
 
+def diaphragms(masks: dict[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
+    """The hemidiaphragms that follow from both lungs' lower borders, where both are known.
+
+    Films state no usable pixel spacing: the two lungs together are taken to be 265 mm wide.
+    """
+    if "right_lung" not in masks or "left_lung" not in masks:
+        return {}
+    columns = np.flatnonzero((masks["right_lung"] | masks["left_lung"]).any(axis=0))
+    if columns.size < 16:
+        return {}
+    spacing_mm = 265.0 / (columns[-1] + 1 - columns[0])
+    return {
+        f"{side}_hemidiaphragm": hemidiaphragm(masks[f"{side}_lung"], spacing_mm)
+        for side in ("right", "left")
+    }
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as lines:
         return list(csv.DictReader(lines))
@@ -109,6 +127,7 @@ def _labelled(
     masks: dict[str, NDArray[np.bool_]],
     extent: float | None,
 ) -> LabelledFilm:
+    masks = masks | diaphragms(masks)
     empty = np.zeros(film.shape, bool)
     known = np.array([name in masks for name in STRUCTURES], np.float32)
     words = pack(np.stack([masks.get(name, empty) for name in STRUCTURES]))
