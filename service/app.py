@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -21,9 +22,6 @@ from fastapi import FastAPI, Request
 
 from service.api import routes
 from service.api.feed import Feed
-from service.api.headers import install_security_headers
-from service.api.limits import install_body_limit
-from service.api.problems import install_error_handlers
 from service.auth import Auth
 from service.context import Services
 from service.dashboard import views
@@ -152,9 +150,8 @@ def web_app(parts: Parts) -> FastAPI:
         )
     )
     app.include_router(views.router(services))
-    install_error_handlers(app)
-    install_body_limit(app, parts.settings)
-    install_security_headers(app)
+    routes.install(app, parts.settings)
+    app.state.feed = feed
     return app
 
 
@@ -172,13 +169,24 @@ def _somebody(services: Services, *roles: Role) -> Callable[[Request], User]:
     return identify
 
 
+class _Server(uvicorn.Server):
+    """Ends the open event streams when told to stop; each stop would wait for them otherwise."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGINT or SIGTERM arrived."""
+        app = self.config.app
+        if isinstance(app, FastAPI):
+            app.state.feed.close()
+        super().handle_exit(sig, frame)
+
+
 class Running:
     """A started service: wait for it, stop it."""
 
     def __init__(self, settings: Settings) -> None:
         _claim_port("the pages", settings.http_host, settings.http_port, "CARINA_HTTP_PORT")
         self._parts = build(settings, "all")
-        self._server = uvicorn.Server(
+        self._server = _Server(
             uvicorn.Config(
                 web_app(self._parts),
                 host=settings.http_host,

@@ -29,6 +29,7 @@ PAGE = f"""<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/api/docs/swagger-ui.css">
+<link rel="stylesheet" href="/api/docs/page.css">
 </head>
 <body>
 <p role="note">{RESEARCH_USE}</p>
@@ -38,6 +39,10 @@ PAGE = f"""<!doctype html>
 <script src="/api/docs/start.js"></script>
 </body>
 </html>
+"""
+
+STYLE = """body { margin: 0; background: #fff; font-family: sans-serif; }
+body > p { margin: 0; padding: 0.75rem 1.25rem; background: #1b2733; color: #fff; }
 """
 
 # The validator badge would ask a server on the internet: switched off.
@@ -63,6 +68,12 @@ def page() -> HTMLResponse:
 def start() -> Response:
     """Start the page; a file of its own, because the policy allows no inline script."""
     return Response(START, media_type="text/javascript", headers={"cache-control": CACHE})
+
+
+@routes.get("/page.css")
+def style() -> Response:
+    """The frame around the description."""
+    return Response(STYLE, media_type="text/css", headers={"cache-control": CACHE})
 
 
 @routes.get("/{name}")

@@ -67,6 +67,7 @@ class Feed:
         self._position = 0
         self._poller: asyncio.Task[None] | None = None
         self._joining = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     async def listen(self, after: int | None) -> AsyncGenerator[Heard]:
@@ -102,14 +103,19 @@ class Feed:
             self._leave(queue)
 
     def close(self) -> None:
-        """End all listeners; for the shutdown of the server, from its event loop."""
+        """End all listeners, now and later; from any thread, a signal handler too."""
         self._closed = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._cut_all_off)
+
+    def _cut_all_off(self) -> None:
         for queue in self._listeners:
             _cut_off(queue)
 
     async def _join(self, queue: asyncio.Queue[NewsEvent | None], after: int | None) -> int:
         """Subscribe first and read history afterwards, so that nothing falls in between."""
         async with self._joining:
+            self._loop = asyncio.get_running_loop()
             self._listeners.add(queue)
             if self._poller is None:
                 try:

@@ -133,7 +133,7 @@ def test_every_operation_with_patients_asks_for_a_login(scene: Stage) -> None:
         assert bool(document["paths"][path][method].get("security")) == (path not in public), path
 
 
-@pytest.mark.parametrize("name", ["swagger-ui-bundle.js", "swagger-ui.css", "start.js"])
+@pytest.mark.parametrize("name", ["swagger-ui-bundle.js", "swagger-ui.css", "start.js", "page.css"])
 def test_the_page_about_the_api_comes_from_this_server(scene: Stage, name: str) -> None:
     page = scene.client.get("/api/docs").text
     assert f'"/api/docs/{name}"' in page

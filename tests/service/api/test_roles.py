@@ -29,6 +29,7 @@ PUBLIC = {
     ("GET", "/fhir/metadata"),
     ("GET", "/api/docs"),
     ("GET", "/api/docs/start.js"),
+    ("GET", "/api/docs/page.css"),
     ("GET", "/api/docs/{name}"),
 }
 OBSERVATION = {
