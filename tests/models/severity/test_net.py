@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,15 @@ from models.severity.export import OUTPUTS, card, served, write_onnx  # noqa: E4
 from models.severity.net import VIEW_SIZE, SeverityNet, usual_places  # noqa: E402
 from models.severity.sample import sample_film  # noqa: E402
 from models.severity.zones import MIRRORED  # noqa: E402
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Small forwards on shared cores wait for each other's threads longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
