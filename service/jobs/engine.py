@@ -331,20 +331,20 @@ class Engine:
         self._enqueue(job, kept)
 
     def compute_risk(self, patient_id: str, at: datetime) -> None:
-        """Append one risk to a patient's series."""
-        run_risk(patient_id, self.index, at, self.science.risk)
+        """Append one risk to a patient's series; what breaks here breaks for this patient only."""
+        try:
+            run_risk(patient_id, self.index, at, self.science.risk)
+        except OutOfResourcesError:
+            raise
+        except Exception as error:  # noqa: BLE001  # the others still get theirs
+            pipeline.log_failure("risk failed", error, patient=digest(patient_id))
 
     def compute_ward(self, at: datetime) -> int:
         """Compute the risk of every admitted patient at one moment."""
         page, count = 200, 0
         while patients := self.index.patients(admitted=True, limit=page, offset=count):
             for patient in patients:
-                try:
-                    self.compute_risk(patient.patient_id, at)
-                except CarinaError:
-                    raise
-                except Exception as error:  # noqa: BLE001  # the others still get theirs
-                    pipeline.log_failure("risk failed", error, patient=digest(patient.patient_id))
+                self.compute_risk(patient.patient_id, at)
             count += len(patients)
         return count
 

@@ -126,18 +126,31 @@ def run_study(
     ------
     CarinaError : the index or the object store is away; nothing is written, try again.
     """
-    study = index.study(study_uid)  # before the instances: a film that comes now is another run's
-    instances = films_of(index.instances(study_uid))
-    if not instances:
-        return None
-    prior = newest_prior(index, study)
-    current = index.current_result(study_uid)
-    if current is not None and is_up_to_date(current, study, prior):
-        return current
-    started = perf_counter()
-    opened = StudyResult(
-        result_id=result_id or str(uuid4()),
-        study_uid=study_uid,
+    while True:
+        study = index.study(study_uid)  # before the instances: a film that comes now is another's
+        instances = films_of(index.instances(study_uid))
+        if not instances:
+            return None
+        prior = newest_prior(index, study)
+        current = index.current_result(study_uid)
+        if current is not None and is_up_to_date(current, study, prior):
+            return current
+        started = perf_counter()
+        opened = _opened(study, prior, result_id or str(uuid4()), now)
+        judged = Workbench(index, objects, models).judge(opened, instances, prior, current)
+        result = replace(judged, seconds=perf_counter() - started)
+        kept = index.add_result(result, _audit(result), over=current)
+        if kept.result_id == result.result_id:
+            _count(kept, waited=(now - study.received_at).total_seconds())
+            return kept
+        # Overtaken by another run of the same study: look whether that one has seen everything.
+
+
+def _opened(study: Study, prior: StudyResult | None, result_id: str, now: datetime) -> StudyResult:
+    """A result that nothing was found for yet."""
+    return StudyResult(
+        result_id=result_id,
+        study_uid=study.study_uid,
         patient_id=study.patient_id,
         sop_instance_uid=None,
         status="failed",
@@ -148,27 +161,14 @@ def run_study(
         revision=study.revision,
         prior_sop_instance_uid=prior.sop_instance_uid if prior else None,
     )
-    judged = Workbench(index, objects, models).judge(opened, instances, prior, current)
-    result = replace(judged, seconds=perf_counter() - started)
-    kept = index.add_result(result, _audit(result))
-    if kept.result_id == result.result_id:
-        _count(kept, waited=(now - study.received_at).total_seconds())
-    return kept
 
 
 def give_up(study: Study, index: Index, now: datetime, result_id: str) -> StudyResult:
     """Put a failed result in force for a study whose runs ended the process again and again."""
-    result = StudyResult(
-        result_id=result_id,
-        study_uid=study.study_uid,
-        patient_id=study.patient_id,
-        sop_instance_uid=None,
-        status="failed",
+    result = replace(
+        _opened(study, None, result_id, now),
         reason="crashed",
         message="The process ended each time that this study was worked on; see its log.",
-        created_at=now,
-        acquired_at=study.acquired_at,
-        revision=study.revision,
     )
     kept = index.add_result(result, _audit(result))
     metrics.STUDIES.labels(kept.status).inc()
@@ -187,26 +187,31 @@ def films_of(instances: Sequence[Instance]) -> tuple[Instance, ...]:
 
 def newest_prior(index: Index, study: Study) -> StudyResult | None:
     """The result in force of the newest earlier study of the patient that could be scored."""
-    taken = study.acquired_at or study.received_at
-    for result in reversed(index.patient_results(study.patient_id)):
-        if result.study_uid == study.study_uid or result.status != "ok":
-            continue
-        other = index.study(result.study_uid)
-        if (other.acquired_at or other.received_at) < taken:
-            return result
-    return None
+    return max(_neighbours(index, study, earlier=True), default=(None, None))[1]
 
 
 def next_study(index: Index, study: Study) -> StudyResult | None:
     """The result in force of the next later study of the patient: it compares with this one."""
-    taken = study.acquired_at or study.received_at
+    return min(_neighbours(index, study, earlier=False), default=(None, None))[1]
+
+
+Moment = tuple[datetime, datetime, str]
+
+
+def _moment(study: Study) -> Moment:
+    """What orders studies: when they were taken; some films only tell the day."""
+    return study.acquired_at or study.received_at, study.received_at, study.study_uid
+
+
+def _neighbours(index: Index, study: Study, *, earlier: bool) -> list[tuple[Moment, StudyResult]]:
+    """Scored studies of the patient before (or after) this one, with their moments."""
+    here = _moment(study)
+    found = []
     for result in index.patient_results(study.patient_id):
-        if result.study_uid == study.study_uid or result.status != "ok":
-            continue
-        other = index.study(result.study_uid)
-        if (other.acquired_at or other.received_at) > taken:
-            return result
-    return None
+        there = _moment(index.study(result.study_uid))
+        if result.status == "ok" and (there < here if earlier else there > here):
+            found.append((there, result))
+    return found
 
 
 def is_up_to_date(result: StudyResult, study: Study, prior: StudyResult | None) -> bool:
@@ -461,7 +466,8 @@ def _audit(result: StudyResult) -> AuditEvent:
 
 
 def _count(result: StudyResult, waited: float) -> None:
-    metrics.WAIT_SECONDS.observe(max(0.0, waited))
+    if result.supersedes is None:
+        metrics.WAIT_SECONDS.observe(max(0.0, waited))
     metrics.STUDIES.labels(result.status).inc()
     metrics.STUDY_SECONDS.observe(result.seconds)
     if result.status == "refused":

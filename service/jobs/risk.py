@@ -90,7 +90,7 @@ def _severity(
 ) -> tuple[float | None, datetime | None]:
     """Severity of the newest film taken by then, and when it was taken."""
     for result in reversed(results):
-        taken = result.acquired_at or result.created_at
+        taken = min(result.acquired_at or result.created_at, result.created_at)  # clocks differ
         if result.severity is not None and taken <= now:
             return result.severity.extent, taken
     return None, None

@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 from dbos import DBOS
 
-from service.errors import OutOfResourcesError
+from service.errors import CarinaError, OutOfResourcesError
 
 RESULT_IDS = UUID("0f3d1a52-51c7-4b0e-8f43-1f0f9a3c2b11")
 MOST_CRASHES = 5  # a film that ends the process so often is given up, or nothing else gets done
@@ -82,11 +82,17 @@ def result_id(job: str) -> str:
     return str(uuid5(RESULT_IDS, job))
 
 
+def _may_pass(error: BaseException) -> bool:
+    """Whether trying again can help: a store that is away comes back, a wrong name stays wrong."""
+    return isinstance(error, OutOfResourcesError) or not isinstance(error, CarinaError)
+
+
 _PATIENTLY: dict[str, Any] = {
     "retries_allowed": True,
     "interval_seconds": 1.0,
     "max_attempts": 8,
     "backoff_rate": 2.0,
+    "should_retry": _may_pass,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from sqlalchemy import Connection, and_, insert, select, update
 
@@ -42,14 +43,29 @@ def _note_revision(connection: Connection, result: StudyResult) -> None:
     connection.execute(update(STUDIES).where(where).values(scored_revision=result.revision))
 
 
+def _id(result: StudyResult | None) -> str | None:
+    return result.result_id if result else None
+
+
 class Results(Database):
     """Results of studies; amended, never overwritten."""
 
-    def add_result(self, result: StudyResult, audit: AuditEvent) -> StudyResult:
+    def add_result(
+        self,
+        result: StudyResult,
+        audit: AuditEvent,
+        *,
+        over: StudyResult | Literal["any"] | None = "any",
+    ) -> StudyResult:
         """Put a result in force in place of the study's current one.
 
-        The same `result_id` twice changes nothing. A result of an older revision than the one in
-        force (a run that was overtaken) changes nothing either: the one in force is given back.
+        The same `result_id` twice changes nothing. A run that was overtaken changes nothing
+        either, and is given the result in force: when that one has seen a later revision, or is
+        another one than `over`.
+
+        Parameters
+        ----------
+        over : the result in force that the run began with, None for none, "any" not to ask.
 
         Returns
         -------
@@ -62,6 +78,8 @@ class Results(Database):
                 return known
             current = _current(connection, result.study_uid)
             if current is not None and current.revision > result.revision:
+                return current
+            if current is not None and over != "any" and _id(current) != _id(over):
                 return current
             kept = replace(result, supersedes=current.result_id if current else None)
             if current is not None:

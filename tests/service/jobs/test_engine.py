@@ -344,8 +344,8 @@ engine = Engine(Settings(data_dir=folder), ward.index, ward.objects, replace(SMA
                 risk_models=SMALL_RISK, outbox=outbox(Pacs(), "PACS@host:104"))
 engine.start()
 ward.ingest._arrived = engine.study_arrived
-for _ in range(int(sys.argv[2])):
-    print("taken", ward.take(film()), flush=True)
+for number in range(int(sys.argv[2])):
+    print("taken", ward.take(film(patient_id=f"P{number}")), flush=True)
 while ward.index.pending_studies() or ward.index.counts()["deliveries_delivered"] < 6:
     time.sleep(0.05)
 print("done", flush=True)

@@ -224,6 +224,18 @@ def test_running_again_changes_nothing(ward: Ward) -> None:
     assert len(ward.index.results(study)) == 1
 
 
+def test_a_run_that_is_overtaken_gives_the_result_in_force(ward: Ward) -> None:
+    def overtaken(radiograph: Radiograph) -> Any:
+        if not others:
+            others.append(run(ward, study))
+        return SMALL.score(radiograph)
+
+    study = ward.take(film())
+    others: list[StudyResult] = []
+    assert [run(ward, study, replace(SMALL, score=overtaken))] == others
+    assert len(ward.index.results(study)) == 1
+
+
 def two_days(ward: Ward) -> tuple[Dataset, Dataset]:
     before, after = film(day="20260227", grey=0.25), film(day="20260301", grey=0.5)
     ward.take(before)
@@ -253,6 +265,14 @@ def test_a_study_of_another_patient_or_a_refused_one_is_no_prior(ward: Ward) -> 
     run(ward, ward.take(film(day="20260228", patient_id="P2")))
     run(ward, ward.take(film(day="20260227", corner=1.0)))
     assert run(ward, ward.take(film(day="20260301"))).change is None
+
+
+def test_of_two_studies_of_one_moment_the_first_received_is_the_prior(ward: Ward) -> None:
+    first, second = ward.take(film()), ward.take(film())
+    results = [run(ward, study) for study in (first, second)]
+    results += [run(ward, study) for study in (first, second)]
+    compared = {one.study_uid for one in results if one.change}
+    assert len(compared) == 1
 
 
 def test_an_alignment_that_is_not_trusted_shows_no_pictures(ward: Ward) -> None:

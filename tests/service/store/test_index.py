@@ -215,6 +215,14 @@ def test_a_run_that_was_overtaken_does_not_supersede(filled: Index) -> None:
     assert filled.current_result("1.2.3") == newer
 
 
+def test_a_run_that_began_with_another_result_in_force_does_not_supersede(filled: Index) -> None:
+    first = filled.add_result(RESULT, AUDIT, over=None)
+    late = replace(RESULT, result_id="late")
+    assert filled.add_result(late, AUDIT, over=None) == first
+    assert filled.add_result(late, AUDIT, over=first).supersedes == "r1"
+    assert filled.add_result(replace(RESULT, result_id="x"), AUDIT, over=first).result_id == "late"
+
+
 def test_results_in_parallel_leave_one_in_force_and_news_without_gaps(filled: Index) -> None:
     def add(number: int) -> None:
         filled.add_result(replace(RESULT, result_id=f"r{number}"), AUDIT)
