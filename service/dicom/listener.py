@@ -34,6 +34,7 @@ DIMSE_TIMEOUT_S = 60.0  # a request whose data set stops coming
 NETWORK_TIMEOUT_S = 60.0  # an association that falls silent
 _SPARE_CONNECTIONS = 16  # beyond the limit: enough to be told "local limit exceeded"
 _MESSAGE_OVERHEAD = 1 << 20  # command set and PDU headers beside the data set
+_CHUNK_BYTES = 64 << 10  # pynetdicom reads 4 KiB at a time
 _PROCESSING_FAILURE = 0x0110  # PS3.7 C.5
 _POLL_S = 0.05
 
@@ -206,9 +207,16 @@ class _BoundedSocket(ClosingSocket):
     budget: _MessageBudget
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """Read so many bytes, within the budget; a PDU may claim 4 GiB."""
+        """Read so many bytes, or up to the end of the connection; a PDU may claim 4 GiB."""
         self.budget.spend(nr_bytes)
-        return super().recv(nr_bytes)
+        connection = cast(socket.socket, self.socket)
+        received = bytearray()
+        while len(received) < nr_bytes:
+            chunk = connection.recv(min(_CHUNK_BYTES, nr_bytes - len(received)))
+            if not chunk:
+                break
+            received += chunk
+        return received
 
 
 class _BoundedHandler(RequestHandler):
