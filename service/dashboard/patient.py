@@ -137,12 +137,11 @@ def _adds_up(record: RiskRecord, total: float) -> bool:
 
 def beside(companion: Companion) -> Beside:
     """Write one companion; without its inputs it has no value and says what is missing."""
+    value = companion.value
     return Beside(
-        name=companion.name.replace("SpO2", "SpO₂").replace("FiO2", "FiO₂"),
-        value=""
-        if companion.value is None
-        else figures.number(companion.value, _digits(companion)),
-        band=companion.band.replace("_", " "),
+        name=wording.spelled(companion.name),
+        value="" if value is None else figures.number(value, _digits(companion)),
+        band=wording.spelled(companion.band.replace("_", " ")),
         citation=companion.citation,
         missing=", ".join(wording.variable(name) for name in companion.missing),
     )

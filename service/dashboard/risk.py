@@ -145,7 +145,7 @@ def reason(one: RiskInput, now: datetime, zone: Zone) -> Reason:
     """Put one contribution into words."""
     measured = one.value is not None
     return Reason(
-        label=one.label or wording.variable(one.variable),
+        label=wording.spelled(one.label or wording.variable(one.variable)),
         value=figures.value_of(one.variable, one.value),
         unit=figures.unit_of(one.variable, one.unit) if measured else "",
         raises=one.log_odds >= 0,

@@ -101,6 +101,13 @@ def variable(name: str) -> str:
     return f"{variable(base(name))}, {STATISTICS[window[1]]} {window[2]} h"
 
 
+def spelled(text: str) -> str:
+    """Chemical formulas with their small figures, and comparisons with their sign."""
+    for plain, proper in (("O2", "O₂"), ("<=", "≤"), (">=", "≥")):
+        text = text.replace(plain, proper)
+    return text
+
+
 def structure(name: str) -> str:
     """A structure in words."""
     return name.replace("_", " ").capitalize()

@@ -157,7 +157,7 @@ def test_the_keyboard_leads_through_the_worklist_to_a_patient_and_back(page: Pag
 
 def test_charts_share_one_time_and_read_all_values_at_once(page: Page) -> None:
     page.goto("/patients/P-1001")
-    expect(page.locator(".u-over")).to_have_count(7)
+    expect(page.locator(".u-over")).to_have_count(8)
     newest = page.locator(".panel output").all_inner_texts()
     assert newest[0].startswith("31.0 %")
     box = page.locator(".u-over").nth(2).bounding_box()

@@ -106,7 +106,7 @@ function options(panel: Panel, course: Course, width: number, last: boolean, fir
         show: last, stroke: token("--muted"), grid, ticks: { show: false }, font, size: 22,
         values: [[86400, "{D} {MMM}", null, null, null, null, null, null, 1], [3600, "{HH}:{mm}", "\n{D} {MMM}", null, null, null, null, null, 1], [60, "{HH}:{mm}", null, null, null, null, null, null, 1]],
       },
-      { stroke: token("--muted"), grid, ticks: { show: false }, font, size: 44, splits: (_c, _i, low, high) => [low, (low + high) / 2, high], values: (_c, ticks) => ticks.map((tick) => tick.toFixed(panel.high === 1 ? 1 : 0)) },
+      { stroke: token("--muted"), grid, ticks: { show: false }, font, size: 44, splits: (_c, _i, low, high) => [low, (low + high) / 2, high], values: (_c, ticks) => ticks.map((tick) => tick.toFixed((ticks[ticks.length - 1] ?? 0) - (ticks[0] ?? 0) < 6 ? 1 : 0)) },
     ],
     series: [
       {},
