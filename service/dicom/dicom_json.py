@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
+from service.errors import InvalidObjectError
+
 MEDIA_TYPE = "application/dicom+json"
 _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+_PIXEL_DATA = 0x7FE00010
 _MAX_INLINE_BYTES = 4096  # larger binary values are left out: they are bulk data
 
 Json = dict[str, dict[str, Any]]
@@ -42,17 +46,30 @@ def of_header(ds: Dataset) -> Json:
     """A data set as stored, without pixel data and large binary values.
 
     An element that cannot be converted is left out: it must not hide the rest of the film.
+
+    Raises
+    ------
+    InvalidObjectError : the data set cannot be described, such as one nested without end.
     """
     kept = Dataset()
     for tag in list(ds.keys()):
         raw = ds.get_item(tag, keep_deferred=True)
         value = getattr(raw, "value", None)
-        if isinstance(value, bytes) and raw.VR in _BINARY and len(value) > _MAX_INLINE_BYTES:
+        if tag == _PIXEL_DATA or (
+            isinstance(value, bytes) and raw.VR in _BINARY and len(value) > _MAX_INLINE_BYTES
+        ):
             continue
         kept[tag] = raw
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they quote values of the patient
-        found: Json = kept.to_json_dict(suppress_invalid_tags=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values of the patient
+            found: Json = kept.to_json_dict(suppress_invalid_tags=True)
+            json.dumps(found, allow_nan=False)
+    except (Exception, RecursionError) as error:
+        # The edge to a converter and hostile bytes: whatever it raises, there is no description.
+        raise InvalidObjectError(
+            f"expected a header that can be described, found {type(error).__name__} in it"
+        ) from error
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -14,8 +15,9 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, ExplicitVRBigEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
+from models.part10 import parse
 from models.radiograph import read_bytes
 from models.refusal import Refusal
 from models.tags import whole
@@ -66,10 +68,18 @@ def new_boundary() -> str:
 
 
 def header(objects: ObjectStore, instance: Instance) -> Dataset:
-    """Header of a stored object, without pixel data."""
+    """Header of a stored object, without pixel data.
+
+    Raises
+    ------
+    InvalidObjectError : the stored bytes cannot be read as a data set.
+    """
     path = objects.path(instance.object_key)
-    source = path if path is not None else io.BytesIO(objects.get(instance.object_key))
-    return _read(source, stop_before_pixels=True)
+    if path is None or instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        return _parse(objects.get(instance.object_key))  # inflates within bounds
+    with _plainly("expected a stored object that can be read"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they quote values of the patient
+        return dcmread(path, stop_before_pixels=True)
 
 
 def files(objects: ObjectStore, instances: Iterable[Instance]) -> Iterator[Part]:
@@ -91,15 +101,16 @@ def frames(data: bytes, numbers: list[int], *, as_stored: bool) -> list[Part]:
     NotFoundError : the object has no such frame, or no pixel data.
     InvalidObjectError : the pixel data cannot be decoded.
     """
-    ds = _read(io.BytesIO(data))
+    ds = _parse(data)
     count = max(whole(ds, "NumberOfFrames", 1), 1)
     if "PixelData" not in ds or not all(1 <= number <= count for number in numbers):
         raise NotFoundError(f"expected frames of 1 to {count} of an image, found none such")
     syntax = UID(ds.file_meta.TransferSyntaxUID)
     if syntax.is_encapsulated and as_stored:
-        stored = dict(enumerate(generate_frames(ds.PixelData, number_of_frames=count), 1))
         kind = f"{_MEDIA_TYPES.get(syntax, OCTETS)}; transfer-syntax={syntax}"
-        return [Part(kind, stored[number]) for number in numbers]
+        with _plainly("expected frames that can be told apart"):
+            stored = dict(enumerate(generate_frames(ds.PixelData, number_of_frames=count), 1))
+            return [Part(kind, stored[number]) for number in numbers]
     kind = f"{OCTETS}; transfer-syntax={NATIVE}"
     return [Part(kind, _pixels(ds, number, syntax)) for number in numbers]
 
@@ -153,16 +164,9 @@ def _pixels(ds: Dataset, number: int, syntax: UID) -> bytes:
         frame = bytes(ds.PixelData[(number - 1) * size : number * size])
         if len(frame) == size:
             return frame
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they quote values of the patient
-            decoded = pixel_array(ds, index=number - 1, raw=True)
-    except Exception as error:
-        # The edge to five decoders and hostile bytes: whatever they raise, there is no frame.
-        raise InvalidObjectError(
-            f"expected pixel data that can be decoded, found {type(error).__name__}; ask for the "
-            "frame as it is stored (transfer-syntax=*)"
-        ) from error
+    with _plainly("expected pixel data that can be decoded"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they quote values of the patient
+        decoded = pixel_array(ds, index=number - 1, raw=True)
     return bytes(decoded.astype(decoded.dtype.newbyteorder("<")).tobytes())
 
 
@@ -177,13 +181,19 @@ def _frame_bytes(ds: Dataset) -> int | None:
     return bits // 8 if bits % 8 == 0 else None
 
 
-def _read(source: object, *, stop_before_pixels: bool = False) -> Dataset:
+def _parse(data: bytes) -> Dataset:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they quote values of the patient
-            return dcmread(source, stop_before_pixels=stop_before_pixels)  # type: ignore[arg-type]  # a path or a file
-    except Exception as error:
-        # The edge to a parser and hostile bytes: whatever it raises, there is no data set.
+        return parse(data)
+    except Refusal as refusal:
+        raise InvalidObjectError(refusal.message) from refusal
+
+
+@contextmanager
+def _plainly(expected: str) -> Iterator[None]:
+    """The edge to parsers and decoders: whatever hostile bytes make them raise is one error."""
+    try:
+        yield
+    except (Exception, RecursionError, MemoryError) as error:
         raise InvalidObjectError(
-            f"expected a stored object that can be read, found {type(error).__name__}"
+            f"{expected}, found {type(error).__name__} in its bytes"
         ) from error

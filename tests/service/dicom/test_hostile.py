@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    RLELossless,
 )
 
+from service.dicom import dicom_json, wado
 from service.dicom.header import read_file_header, read_header
-from service.errors import InvalidObjectError
+from service.errors import InvalidObjectError, NotFoundError
 from tests.service.dicom.conftest import Ward
 from tests.service.dicom.films import as_file, film
 
@@ -58,8 +61,9 @@ def spliced(data: bytes, dice: random.Random) -> bytes:
 def deep(data: bytes, dice: random.Random) -> bytes:
     """Sequences of undefined length, one inside the other, before the study is named."""
     level = b"\x08\x00\x15\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
-    start = 144 + int.from_bytes(data[140:144], "little")
-    return data[:start] + level * dice.choice([10, 900, 20_000]) + data[start:]
+    closing = b"\xfe\xff\x0d\xe0\0\0\0\0" + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    start, levels = 144 + int.from_bytes(data[140:144], "little"), dice.choice([10, 900, 20_000])
+    return data[:start] + level * levels + closing * dice.choice([0, levels]) + data[start:]
 
 
 def renamed(data: bytes, dice: random.Random) -> bytes:
@@ -89,6 +93,34 @@ def test_mutated_files_are_kept_or_refused_and_nothing_else(ward: Ward, mutation
     assert len(ward.files()) == kept
     assert outside(ward) == before
     assert all(path.is_relative_to(ward.folder / "objects") for path in ward.files())
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.__name__)
+def test_what_was_kept_is_served_or_refused_and_nothing_else(ward: Ward, mutation):
+    dice = random.Random(mutation.__name__)
+    originals = [as_file(film(syntax=syntax, shape=(8, 8))) for syntax in SYNTAXES]
+    originals.append(as_file(compressed()))
+    served = 0
+    for number in range(40):
+        data = mutation(originals[number % len(originals)], dice)
+        with suppress(InvalidObjectError):
+            uid = ward.ingest.take(data, source="import", actor="X").sop_instance_uid
+            instance = ward.index.instance(uid)
+            for answer in (
+                lambda i=instance: dicom_json.of_header(wado.header(ward.objects, i)),
+                lambda d=data: wado.frames(d, [1], as_stored=True),
+                lambda d=data: wado.frames(d, [1], as_stored=False),
+                lambda d=data: wado.rendered(d, "image/png", 90, None),
+            ):
+                with suppress(InvalidObjectError, NotFoundError):
+                    served += bool(answer())
+    assert served or mutation in (truncated, spliced)
+
+
+def compressed():
+    ds = film(shape=(8, 8))
+    ds.compress(RLELossless, generate_instance_uid=False)
+    return ds
 
 
 def outside(ward: Ward) -> set[Path]:
