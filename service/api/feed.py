@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 import anyio.to_thread
+import structlog
 
 from service.errors import OutOfResourcesError
 from service.records import NewsEvent
 
-LOG = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 MOST_MISSED = 1000  # a page that missed more loads itself again
 QUEUE = 1000  # a listener that lags this far behind is cut off and comes back
 
@@ -139,7 +139,7 @@ class Feed:
             try:
                 events = await anyio.to_thread.run_sync(self._index.news, self._position)
             except OutOfResourcesError as error:
-                LOG.warning("the news cannot be read now: %s", error.message)
+                _log.warning("the news cannot be read now", message=error.message)
                 continue
             for event in events:
                 self._tell(event)

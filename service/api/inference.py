@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
+import structlog
 from fastapi import APIRouter, Body, Query, Response, UploadFile
 
 from models.radiograph import Radiograph, read_bytes
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # the science is loaded by whoever builds the services
     from registration.predict import Alignment
 
 routes = APIRouter(prefix=V1, tags=["inference"])
+_log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Which = Literal["film", "prior", "current"]
 Rows = Annotated[list[Row], Body(min_length=1, max_length=MOST_ROWS)]
@@ -55,7 +57,11 @@ def _answered(work: Callable[[], T]) -> T | RefusedOut:
     except Refusal as refusal:
         return RefusedOut.of(refusal)
     except WeightsError as error:
-        raise OutOfResourcesError(str(error)) from error
+        _log.error("weights cannot be used", message=str(error))  # it names paths: not for callers
+        raise OutOfResourcesError(
+            "expected the weights of the models on the server, found them missing or damaged; "
+            "its log says which, the administrator installs them again"
+        ) from error
 
 
 def _film(models: Models, data: bytes, which: Which = "film") -> Radiograph:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -14,10 +14,12 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import CarinaError
+from service.jobs.pipeline import log_failure
 
-LOG = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 PROBLEM_TYPE = "application/problem+json"
 FHIR_TYPE = "application/fhir+json"
 FHIR_PREFIX = "/fhir"
@@ -78,7 +80,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(CarinaError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unforeseen)
+    app.add_middleware(LastResort)
 
 
 def operation_outcome(
@@ -95,7 +97,8 @@ async def _known(request: Request, error: Exception) -> Response:
     if not isinstance(error, CarinaError):
         raise error
     if error.http_status >= 500:
-        LOG.error("%s on %s: %s", type(error).__name__, _route(request), error.message)
+        name = type(error).__name__
+        _log.error("request failed", error=name, route=_route(request), message=error.message)
     headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}}.get(
         error.http_status, {"Retry-After": "5"} if error.http_status == 503 else {}
     )
@@ -122,10 +125,34 @@ async def _http(request: Request, error: Exception) -> Response:
     return _answer(request, error.status_code, code, str(error.detail), headers=headers)
 
 
-async def _unforeseen(request: Request, error: Exception) -> Response:
-    LOG.error("unforeseen error on %s", _route(request), exc_info=error)
-    message = "something unforeseen happened; it is in the log of the server"
-    return _answer(request, 500, "internal", message)
+class LastResort:
+    """ASGI middleware: an unforeseen error is logged without its words and answered with 500.
+
+    It goes no further: the server would log its words, and they may quote a patient's data.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and catch what nobody foresaw."""
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception as error:  # this is the edge
+            if scope["type"] != "http":
+                raise
+            request = Request(scope, receive)
+            log_failure("unforeseen error", error, route=_route(request))
+            if not started:
+                message = "something unforeseen happened; it is in the log of the server"
+                await _answer(request, 500, "internal", message)(scope, receive, send)
 
 
 def code_of(error: CarinaError) -> str:

@@ -58,7 +58,9 @@ def test_files_of_the_program_may_be_cached(scene: Stage) -> None:
     assert "max-age" in scene.client.get("/api/docs/swagger-ui.css").headers["cache-control"]
 
 
-def test_an_unforeseen_error_says_nothing_of_its_cause(stage: Stage) -> None:
+def test_an_unforeseen_error_says_nothing_of_its_cause_to_anybody(
+    stage: Stage, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     broken = APIRouter()
 
     @broken.get("/broken")
@@ -69,7 +71,10 @@ def test_an_unforeseen_error_says_nothing_of_its_cause(stage: Stage) -> None:
     answer = stage.client.get("/broken")
     assert answer.status_code == 500
     assert answer.json()["code"] == "internal"
-    assert "JANE" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    printed = "".join(capfd.readouterr())
+    assert "RuntimeError" in printed + caplog.text
+    assert "JANE" not in answer.text + printed + caplog.text
 
 
 @pytest.mark.parametrize(

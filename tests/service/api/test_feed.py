@@ -38,16 +38,28 @@ class Journal:
         return self.count
 
 
-async def numbers(feed: Feed, after: int | None, until: int) -> list[int]:
+async def numbers(
+    feed: Feed, after: int | None, until: int, joined: asyncio.Event | None = None
+) -> list[int]:
     """What one listener hears up to number `until`."""
     heard: list[int] = []
     async with aclosing(feed.listen(after)) as news:
         async for event in news:
+            if isinstance(event, Joined) and joined is not None:
+                joined.set()
             if isinstance(event, NewsEvent):
                 heard.append(event.number)
                 if event.number >= until:
                     break
     return heard
+
+
+async def listener(feed: Feed, after: int | None, until: int) -> asyncio.Task[list[int]]:
+    """A listener that hears everything from now on."""
+    joined = asyncio.Event()
+    task = asyncio.create_task(numbers(feed, after, until, joined))
+    await asyncio.wait_for(joined.wait(), 20)
+    return task
 
 
 @settings(max_examples=15, deadline=None)
@@ -78,8 +90,7 @@ def test_many_listeners_cost_no_more_reads_than_one() -> None:
 
     async def play() -> int:
         feed = Feed(journal, interval_s=0.02)
-        tasks = [asyncio.create_task(numbers(feed, None, 3)) for _ in range(50)]
-        await asyncio.sleep(0.1)
+        tasks = [await listener(feed, None, 3) for _ in range(50)]
         joined = journal.reads
         for _ in range(3):
             journal.count += 1
@@ -95,8 +106,7 @@ def test_the_poller_stops_with_the_last_listener() -> None:
 
     async def play() -> tuple[int, int]:
         feed = Feed(journal, interval_s=0.001)
-        task = asyncio.create_task(numbers(feed, None, 1))
-        await asyncio.sleep(0.02)
+        task = await listener(feed, None, 1)
         journal.count = 1
         await asyncio.wait_for(task, 20)
         await asyncio.sleep(0.02)
@@ -124,8 +134,7 @@ def test_a_number_from_the_future_begins_with_what_comes_next() -> None:
 
     async def play() -> list[int]:
         feed = Feed(journal, interval_s=0.001)
-        task = asyncio.create_task(numbers(feed, 900, 6))
-        await asyncio.sleep(0.02)
+        task = await listener(feed, 900, 6)
         journal.count = 6
         return await asyncio.wait_for(task, 20)
 
@@ -140,8 +149,7 @@ def test_silence_is_filled_with_heartbeats_and_an_absent_index_is_waited_for() -
         async with aclosing(feed.listen(None)) as news:
             await anext(news)
             first = await anext(news)
-        task = asyncio.create_task(numbers(feed, None, 1))
-        await asyncio.sleep(0.01)
+        task = await listener(feed, None, 1)
         journal.away = True
         await asyncio.sleep(0.02)
         journal.count, journal.away = 1, False
@@ -165,8 +173,7 @@ def test_a_listener_that_sleeps_is_cut_off_and_closing_ends_all() -> None:
                 if feed._position == journal.count:
                     break
             rest = [event async for event in news]
-        closing = asyncio.create_task(numbers(feed, None, 10**6))
-        await asyncio.sleep(0.02)
+        closing = await listener(feed, None, 10**6)
         feed.close()
         assert await asyncio.wait_for(closing, 20) == []
         return len(rest)

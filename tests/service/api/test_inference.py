@@ -172,10 +172,11 @@ def test_missing_weights_are_told_as_503(stage: Stage) -> None:
     from models.runtime import WeightsError
 
     def broken(_: Any) -> Any:
-        raise WeightsError("expected model.onnx, found none: install the weights again")
+        raise WeightsError("expected model.onnx in /opt/carina, found none")
 
     object.__setattr__(stage.services.models, "score", broken)
     answer = stage.upload("/api/v1/severity", film=png())
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
-    assert "install the weights" in answer.json()["message"]
+    assert "installs them again" in answer.json()["message"]
+    assert "/opt" not in answer.text
