@@ -65,7 +65,7 @@ def of_header(ds: Dataset) -> Json:
             warnings.simplefilter("ignore")  # they quote values of the patient
             found: Json = kept.to_json_dict(suppress_invalid_tags=True)
             json.dumps(found, allow_nan=False)
-    except (Exception, RecursionError) as error:
+    except Exception as error:
         # The edge to a converter and hostile bytes: whatever it raises, there is no description.
         raise InvalidObjectError(
             f"expected a header that can be described, found {type(error).__name__} in it"

@@ -129,7 +129,7 @@ def _read(data: bytes, start: int, transfer_syntax_uid: str) -> Header:
             specific_tags=list(_TAGS.values()),
         )
         elements = _raw_elements(ds)
-    except (Exception, RecursionError) as error:
+    except Exception as error:
         # The edge to a parser and hostile bytes: whatever it raises, there is no header.
         raise InvalidObjectError(
             f"expected a data set in {transfer_syntax_uid}, found {type(error).__name__} "
@@ -173,7 +173,7 @@ def _file_meta(data: bytes) -> tuple[dict[BaseTag, RawDataElement], int]:
     source.seek(132)
     try:
         group = read_dataset(source, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
-    except (Exception, RecursionError) as error:
+    except Exception as error:
         # The edge to a parser and hostile bytes, as above.
         raise InvalidObjectError(
             f"expected a file meta header, found {type(error).__name__} while reading it"

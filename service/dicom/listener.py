@@ -226,6 +226,7 @@ class _BoundedHandler(RequestHandler):
         assoc = super()._create_association()
         bounded = cast(_BoundedSocket, assoc.dul.socket)
         bounded.__class__ = _BoundedSocket
+        cast(socket.socket, bounded.socket).settimeout(self.ae.network_timeout)
         bounded.budget = _MessageBudget(cast(_SharedPortServer, self.server).max_message_bytes)
         return assoc
 

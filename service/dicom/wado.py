@@ -193,7 +193,7 @@ def _plainly(expected: str) -> Iterator[None]:
     """The edge to parsers and decoders: whatever hostile bytes make them raise is one error."""
     try:
         yield
-    except (Exception, RecursionError, MemoryError) as error:
+    except Exception as error:
         raise InvalidObjectError(
             f"{expected}, found {type(error).__name__} in its bytes"
         ) from error

@@ -19,6 +19,7 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, build_context
 
+from service.dicom import listener as listener_module
 from service.dicom.deliver import echo, send
 from service.dicom.sop_classes import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from service.errors import DeliveryError
@@ -206,6 +207,18 @@ def test_a_pdu_that_claims_gigabytes_ends_its_connection_only(listen):
         except ConnectionResetError:
             pass
     echo(destination(listener))
+
+
+@pytest.mark.parametrize("said", [b"", b"\x01\0\0", struct.pack(">BBL", 1, 0, 200) + bytes(50)])
+def test_a_peer_that_falls_silent_is_hung_up_on(listen, monkeypatch, said):
+    monkeypatch.setattr(listener_module, "ACSE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(listener_module, "NETWORK_TIMEOUT_S", 0.3)
+    listener = listen()
+    with socket.create_connection(("127.0.0.1", listener.port), timeout=20) as peer:
+        peer.sendall(said)
+        while peer.recv(4096):
+            pass
+    assert eventually(lambda: not listener.server.active_associations)
 
 
 def test_a_message_that_never_ends_is_cut_off_at_the_largest_object(ward, listen):
