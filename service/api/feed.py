@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 import anyio.to_thread
 import structlog
@@ -15,6 +16,7 @@ from service.errors import OutOfResourcesError
 from service.records import NewsEvent
 
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
 MOST_MISSED = 1000  # a page that missed more loads itself again
 QUEUE = 1000  # a listener that lags this far behind is cut off and comes back
 
@@ -84,7 +86,7 @@ class Feed:
             if self._position - sent > MOST_MISSED:
                 yield Reset()
                 sent = self._position
-            while missed := await anyio.to_thread.run_sync(self._index.news, sent):
+            while missed := await self._patiently(partial(self._index.news, sent)):
                 for event in missed:
                     yield event
                     sent = event.number
@@ -119,7 +121,7 @@ class Feed:
             self._listeners.add(queue)
             if self._poller is None:
                 try:
-                    self._position = await anyio.to_thread.run_sync(self._index.last_news)
+                    self._position = await self._patiently(self._index.last_news)
                 except BaseException:
                     self._listeners.discard(queue)
                     raise
@@ -136,14 +138,18 @@ class Feed:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
-            try:
-                events = await anyio.to_thread.run_sync(self._index.news, self._position)
-            except OutOfResourcesError as error:
-                _log.warning("the news cannot be read now", message=error.message)
-                continue
-            for event in events:
+            for event in await self._patiently(partial(self._index.news, self._position)):
                 self._tell(event)
                 self._position = event.number
+
+    async def _patiently(self, read: Callable[[], T]) -> T:
+        """Read the index on a thread; again after a while, where it is away."""
+        while True:
+            try:
+                return await anyio.to_thread.run_sync(read)
+            except OutOfResourcesError as error:
+                _log.warning("the news cannot be read now", message=error.message)
+                await asyncio.sleep(self._interval_s)
 
     def _tell(self, event: NewsEvent) -> None:
         for queue in self._listeners:
