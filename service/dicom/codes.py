@@ -15,7 +15,6 @@ def own(value: str, meaning: str) -> Code:
 
 
 LUNG = Code("39607008", "SCT", "Lung")
-ABNORMAL_OPACITY = Code("112033", "DCM", "Abnormal opacity")
 RIGHT = Code("24028007", "SCT", "Right")
 LEFT = Code("7771000", "SCT", "Left")
 AREA = Code("42798000", "SCT", "Area")
@@ -30,6 +29,7 @@ NO_UNIT = Code("1", "UCUM", "no units")
 SQUARE_MM = Code("mm2", "UCUM", "square millimeter")
 DEGREE = Code("deg", "UCUM", "degree")
 
+LUNG_OPACITY = own("LUNG-OPACITY", "Assessment of lung opacity")  # also of its absence
 EXTENT = own("EXTENT", "Geographic extent of opacity, 0 to 8")
 EXTENT_LOW = own("EXTENT-LOW", "Extent, lower bound of 90 % interval")
 EXTENT_HIGH = own("EXTENT-HIGH", "Extent, upper bound of 90 % interval")

@@ -36,6 +36,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from models.structures.anatomy import STRUCTURES
 from service.dicom import codes
+from service.dicom.header import IMPLEMENTATION_VERSION
 from service.dicom.source_image import derived_uid, names, reference
 from service.records import (
     RESEARCH_USE,
@@ -241,7 +242,8 @@ def _outcome(film: Dataset, result: StudyResult) -> MeasurementsAndQualitativeEv
         film,
         result,
         name="outcome",
-        model="carina",
+        model=f"quality-{IMPLEMENTATION_VERSION}",
+        finding_type=None,  # nothing was found, and the film may show no lung at all
         evaluations=[QualitativeEvaluation(name=codes.OUTCOME, value=value)],
         comment=f"No score: {result.message or result.reason}",
     )
@@ -253,7 +255,7 @@ def _group(
     *,
     name: str,
     model: str,
-    finding_type: Code = codes.ABNORMAL_OPACITY,
+    finding_type: Code | None = codes.LUNG_OPACITY,
     measurements: Sequence[Measurement] = (),
     evaluations: Sequence[QualitativeEvaluation] = (),
     comment: str = "",
@@ -265,7 +267,7 @@ def _group(
         ),
         finding_type=finding_type,
         algorithm_id=AlgorithmIdentification(*_name_and_version(model), manufacturer=MANUFACTURER),
-        finding_sites=[FindingSite(codes.LUNG)],
+        finding_sites=[FindingSite(codes.LUNG)] if finding_type is codes.LUNG_OPACITY else None,
         measurements=list(measurements) or None,
         qualitative_evaluations=list(evaluations) or None,
         source_images=[SourceImageForMeasurementGroup(film.SOPClassUID, film.SOPInstanceUID)],

@@ -128,9 +128,17 @@ def test_the_report_names_its_models_its_source_and_its_use():
     assert (sr.PatientID, sr.PatientName) == (source.PatientID, source.PatientName)
 
 
-def test_a_refused_result_has_a_reason_and_no_number():
+def concepts(sr: Dataset) -> set[str]:
+    found = set()
+    for item in sr.get("ContentSequence", []):
+        found |= {item.ConceptNameCodeSequence[0].CodeMeaning} | concepts(item)
+    return found
+
+
+def test_a_refused_result_has_a_reason_and_neither_number_nor_finding():
     sr = dcmread(io.BytesIO(severity_report(header(), refused())))
     assert numbers(sr) == {}
+    assert {"Finding", "Finding Site"} & concepts(sr) == set()
     assert any("not_chest" in text or "body part" in text for text in texts(sr))
 
 
