@@ -61,7 +61,7 @@ class Row:
     interval: Interval | None
     course: str
     course_ends: str
-    change: str
+    change: str | None
     rises: bool
     reasons: tuple[Reason, ...]
     severity: Severity | None
@@ -142,7 +142,6 @@ def rows(
 
 def _row(row: WorklistRow, shown: Risk, axes: Axes, now: datetime, zone: Zone) -> Row:
     moved = row.risk_change
-    visible = moved is not None and abs(moved) >= risk.LEAST_CHANGE and shown.figure is not None
     said = severity.present(row.result, now, zone)
     values = [row.vitals[name] for name in wording.VITALS if name in row.vitals]
     frame = Frame(now - COURSE, now, 0.0, axes.course, COURSE_HEIGHT)
@@ -155,7 +154,7 @@ def _row(row: WorklistRow, shown: Risk, axes: Axes, now: datetime, zone: Zone) -
         else None,
         course=shapes.course(row.risk_course, frame),
         course_ends=_spoken_course(row.risk_course),
-        change=figures.points(moved) if visible and moved is not None else "",
+        change=_spoken_change(moved),
         rises=moved is not None and moved > 0,
         reasons=risk.strongest(row.risk, now, zone) if shown.figure else (),
         severity=said,
@@ -164,6 +163,13 @@ def _row(row: WorklistRow, shown: Risk, axes: Axes, now: datetime, zone: Zone) -
         vitals_age=_shared_age(vitals),
         flags=_flags(row, shown, said, now),
     )
+
+
+def _spoken_change(moved: float | None) -> str | None:
+    """Percentage points against an hour ago: None without a value then, "" for no change."""
+    if moved is None:
+        return None
+    return figures.points(moved) if abs(moved) >= risk.LEAST_CHANGE else ""
 
 
 def _spoken_course(course: Sequence[tuple[datetime, float]]) -> str:
@@ -199,7 +205,10 @@ def _flags(row: WorklistRow, shown: Risk, said: Severity | None, now: datetime) 
         )
         flags.append(Flag("Worsening", "change", why))
     if shown.grey:
-        flags.append(Flag("Stale", "hollow", "; ".join(shown.notes)))
+        old = row.risk is not None and bool(row.risk.stale)
+        missing = all(note.endswith(" missing") for note in shown.notes) and not old
+        word = "Input missing" if missing else "Stale"
+        flags.append(Flag(word, "hollow", "; ".join(shown.notes)))
     if said is not None and said.refused is not None:
         failed = row.result is not None and row.result.status == "failed"
         flags.append(Flag("Film failed" if failed else "Film refused", "hollow", said.refused.what))

@@ -232,6 +232,20 @@ def test_heat_map_and_each_contour_can_be_switched(page: Page) -> None:
     expect(page.get_by_label("Stomach")).to_be_disabled()
 
 
+def test_news_leaves_the_switches_of_the_viewer_alone(
+    page: Page, address: tuple[str, Services]
+) -> None:
+    open_study(page, 1001)
+    page.get_by_label("Right lung", exact=True).check()
+    with page.expect_response(re.compile(r"/studies/[\d.]+$")):
+        address[1].index.put_patient(address[1].index.patient("P-1001"), ward.audit("write"))
+    plain = page.locator("canvas[data-viewer]").screenshot()
+    expect(page.get_by_label("Right lung", exact=True)).to_be_checked()
+    page.get_by_label("Right lung", exact=True).uncheck()
+    page.wait_for_timeout(50)
+    assert page.locator("canvas[data-viewer]").screenshot() != plain
+
+
 def test_a_film_that_is_not_aligned_can_only_be_seen_beside(page: Page) -> None:
     open_study(page, 1007)
     expect(page.get_by_role("button", name="Swipe")).to_be_disabled()

@@ -3,7 +3,7 @@
 import { pageData, required } from "./data";
 import { addShortcuts } from "./keys";
 import { follow } from "./live/news";
-import { fetchPage, takeParts, timeOf } from "./live/parts";
+import { fetchPage, timeOf } from "./live/parts";
 import type { Mode, StudyData, Tool } from "./viewer/data";
 import { styleOf } from "./viewer/overlays";
 import type { Scene } from "./viewer/scene";
@@ -166,12 +166,12 @@ if (data) {
   });
 }
 
-// A new result must not swap the film under the reader: words renew, the film waits for a click.
+// A new result must not swap the film under the reader: it is offered. The first one is shown.
 follow(async () => {
   const page = await fetchPage();
   const shown = document.body.dataset["result"] ?? "";
   const newest = page.body.dataset["result"] ?? "";
-  if (shown === newest) takeParts(page);
+  if (!shown && newest) location.reload();
   const notice = document.querySelector<HTMLElement>("[data-amended]");
   if (notice) notice.hidden = shown === newest;
   return timeOf(page);
