@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from sqlalchemy import inspect
 
 from service.errors import (
     ConflictError,
@@ -39,7 +42,7 @@ from service.records import (
     StudyResult,
     User,
 )
-from service.store.index import Index
+from service.store.index import MIGRATIONS, Index
 from service.store.tables import METADATA
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -508,4 +511,18 @@ def test_text_that_postgresql_cannot_hold_is_an_invalid_object(postgresql_url: s
     index.migrate()
     with pytest.raises(InvalidObjectError):
         index.add_instance(FILM, STUDY, replace(PATIENT, name="D\x00E"), AUDIT)
+    index.close()
+
+
+def test_the_migrations_go_down_and_up_again(index_url: str) -> None:
+    index = Index(index_url)
+    index.migrate()
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with index._write() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        assert set(inspect(connection).get_table_names()) == {"alembic_version"}
+    index.migrate()
+    assert index.counts()["studies"] == 0
     index.close()
