@@ -1,4 +1,4 @@
-"""DICOM keywords and our field names: the one table, and the records that are read with it."""
+"""From DICOM keywords to our field names: records of what came in, and what is searched by."""
 
 from __future__ import annotations
 
@@ -11,30 +11,16 @@ from service.dicom.header import Header
 from service.errors import InvalidObjectError
 from service.records import Instance, Patient, Study
 
-PATIENT_FIELDS = MappingProxyType(
+STUDY_FILTERS = MappingProxyType(
     {
         "PatientID": "patient_id",
-        "PatientName": "name",
-        "PatientBirthDate": "birth_date",
-        "PatientSex": "sex",
-    }
-)
-STUDY_FIELDS = MappingProxyType(
-    {
+        "PatientName": "patient_name",
         "StudyInstanceUID": "study_uid",
         "AccessionNumber": "accession_number",
-        "StudyDescription": "description",
+        "ModalitiesInStudy": "modality",
     }
 )
-INSTANCE_FIELDS = MappingProxyType(
-    {
-        "SOPInstanceUID": "sop_instance_uid",
-        "SOPClassUID": "sop_class_uid",
-        "SeriesInstanceUID": "series_uid",
-        "StudyInstanceUID": "study_uid",
-        "Modality": "modality",
-    }
-)
+"""What studies are searched by: keyword to field of `StudyFilter`. Days come on top."""
 
 # PS3.5 9.1 allows digits and dots, 64 at most. Senders exist that use letters, dashes and empty
 # components; a UID never becomes a path here, so those do no harm. Anything else is refused.

@@ -13,18 +13,12 @@ from pydicom.dataset import Dataset
 
 from models.tags import texts
 from service.dicom import dicom_json
+from service.dicom.keywords import STUDY_FILTERS
 from service.errors import UsageError
 from service.records import Instance, StudyFilter, StudySummary
 from service.store.index import Index
 
 MAX_RESULTS = 1000
-_STUDY_KEYS = {
-    "PatientID": "patient_id",
-    "PatientName": "patient_name",
-    "StudyInstanceUID": "study_uid",
-    "AccessionNumber": "accession_number",
-    "ModalitiesInStudy": "modality",
-}
 _SERIES_KEYS = ("Modality", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription")
 _INSTANCE_KEYS = (
     "SOPClassUID",
@@ -165,7 +159,7 @@ def instances_json(
 
 def study_part(query: Query) -> Query:
     """The part of a relational query that speaks of studies, for the first 1000 of them."""
-    matches = {k: v for k, v in query.matches.items() if k in _STUDY_KEYS or k == "StudyDate"}
+    matches = {k: v for k, v in query.matches.items() if k in STUDY_FILTERS or k == "StudyDate"}
     return Query(matches, (), MAX_RESULTS, 0)
 
 
@@ -191,11 +185,11 @@ def _study_filters(matches: Mapping[str, str]) -> list[StudyFilter]:
     for keyword, value in matches.items():
         if keyword == "StudyDate":
             fields["date_from"], fields["date_to"] = _days(value)
-        elif keyword in _STUDY_KEYS:
-            fields[_STUDY_KEYS[keyword]] = "" if value == "*" else value
+        elif keyword in STUDY_FILTERS:
+            fields[STUDY_FILTERS[keyword]] = "" if value == "*" else value
         elif value not in ("", "*"):
             raise UsageError(
-                f"expected to match studies by {', '.join(_STUDY_KEYS)} or StudyDate, found "
+                f"expected to match studies by {', '.join(STUDY_FILTERS)} or StudyDate, found "
                 f"{keyword}; leave it out"
             )
     uids = [uid for uid in re.split(r"[,\\]", fields.pop("study_uid", "")) if uid] or [""]
