@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -54,7 +55,7 @@ def at_share_caught(cohort: Cohort, p: Floats, share: float) -> Alarms:
         }
     )
     best = rows[rows["label"]].groupby("patient")["p"].max().to_numpy()
-    threshold = float(np.quantile(best, 1 - share, method="lower"))
+    threshold = float(np.sort(best)[::-1][math.ceil(share * len(best) - 1e-9) - 1])
     rows["alarm"] = rows["p"] >= threshold
     first = rows[rows["alarm"] & rows["label"]].groupby("patient").first()
     lead = (first["onset"] - first["hour"]).to_numpy()

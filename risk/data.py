@@ -229,6 +229,13 @@ def _first_of_window(values: pd.Series, stay: pd.Series) -> pd.Series:
     return pd.Series(following.to_numpy()[np.arange(len(stay)) - back], index=values.index)
 
 
+def reads_as(name: str, value: float) -> bool:
+    """Whether a charted value is taken as a reading: the rule of `_plausible`, one at a time."""
+    variable = next(v for v in BASE if v.name == name)
+    factor = next(factor for ours, factor in _EICU.values() if ours == name)
+    return bool(_plausible(pd.Series([value * factor]), variable).notna().iloc[0])
+
+
 def _plausible(values: pd.Series, variable: Variable) -> pd.Series:
     high = 9000.0 if variable.name == "urine_output" else variable.high
     return values.where((values >= variable.low) & (values <= high))

@@ -185,6 +185,7 @@ def figures(name: Name, cohort: Cohort, judged: list[Judged], samples: int) -> d
             lambda w: statistics.expected_over_observed(label, p, w), draws
         ).as_dict(),
     }
+    metrics["calibration_by_tenth"] = tenths(label, p)
     metrics["comparators"] = {
         one.name: {
             "auroc": statistics.interval(ranked[one.name].auroc, draws).as_dict(),
@@ -197,14 +198,31 @@ def figures(name: Name, cohort: Cohort, judged: list[Judged], samples: int) -> d
     if name == "ventilation" and np.isfinite(cohort.onset).any():
         metrics["at_80_percent_of_onsets"] = alarms.at_share_caught(cohort, p, 0.8).as_dict()
         metrics["auroc_without_last_2_h"] = round(_without_last(cohort, model, 2.0), 4)
+        metrics["auroc_first_day"] = round(_at_hours(cohort, model, 0, 24), 4)
+        metrics["auroc_after_first_day"] = round(_at_hours(cohort, model, 24, np.inf), 4)
     if name == "outpatient":
         metrics["per_group"] = per_group(cohort, model)
     return metrics
 
 
+def tenths(label: statistics.Flags, p: Floats) -> dict[str, list[float]]:
+    """Mean probability and observed share in each tenth of the rows, lowest first."""
+    parts = np.array_split(np.argsort(p, kind="stable"), 10)
+    return {
+        "predicted": [round(float(p[part].mean()), 5) for part in parts],
+        "observed": [round(float(label[part].mean()), 5) for part in parts],
+    }
+
+
 def _without_last(cohort: Cohort, model: Judged, hours: float) -> float:
     """AUROC without the rows just before the onset, where charting may already follow it."""
     keep = cohort.onset - cohort.hour > hours
+    return statistics.rank(cohort.label[keep], model.log_odds[keep]).auroc()
+
+
+def _at_hours(cohort: Cohort, model: Judged, first: float, last: float) -> float:
+    """AUROC among the rows of some hours of the stay: what is left when time says little."""
+    keep = (cohort.hour > first) & (cohort.hour <= last)
     return statistics.rank(cohort.label[keep], model.log_odds[keep]).auroc()
 
 

@@ -88,7 +88,10 @@ def _exported(  # noqa: PLR0917  # one call, every part of a term
     drawn = [one.at_knots(weights) for weights in fitted.replicates[:, 1:][:, block]]
     variance = (np.array([c for c, _ in drawn]) - offset_draws[:, None]).var(axis=0)
     absent_variance = float((np.array([a for _, a in drawn]) - offset_draws).var())
-    usual = variance[1:-1] if len(variance) > 3 else variance
+    # A curve with a trend has its normal value at one end, any other in the middle.
+    inner = len(variance) > 3 and not one.spec.trend
+    usual = variance[1:-1] if inner else variance
+    unknown = max(absent_variance + float(curve.var()), 1.02 * float(usual.max())) + 1e-6
     words = bool(one.spec.levels)
     return Term(
         one.spec.variable,
@@ -99,5 +102,5 @@ def _exported(  # noqa: PLR0917  # one call, every part of a term
         tuple(float(v) for v in np.round(curve - offset, 6)),
         tuple(float(v) for v in np.round(variance, 6)),
         round(absent - offset, 6),
-        round(max(absent_variance + float(curve.var()), 1.02 * float(usual.max())) + 1e-6, 6),
+        0.0 if one.spec.within else round(unknown, 6),
     )

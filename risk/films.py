@@ -45,7 +45,9 @@ class Weight:
     scored_by: str
 
 
-def severity_weight(data: Path, scores: Path | None = None, seed: int = 7) -> Weight:
+def severity_weight(
+    data: Path, scores: Path | None = None, samples: int = 200, seed: int = 7
+) -> Weight:
     """Estimate the weight of severity for intubation.
 
     Parameters
@@ -53,6 +55,7 @@ def severity_weight(data: Path, scores: Path | None = None, seed: int = 7) -> We
     data : folder with `radiographs.csv`.
     scores : CSV with `file` and `extent`, held-out predictions of the severity model; without
         it, the readers' mean geographic extent is used.
+    samples : bootstrap samples of the patients, for the standard error.
     """
     films, scored_by = scored_films(data, scores)
     films = films[films["intubated"].isin(["Y", "N"]) & films["extent"].notna()]
@@ -74,7 +77,7 @@ def severity_weight(data: Path, scores: Path | None = None, seed: int = 7) -> We
     share = np.full(len(patients), 1 / len(patients))
     draws = [
         _slope(design, label, per_film * generator.multinomial(len(patients), share)[index])
-        for _ in range(200)
+        for _ in range(samples)
     ]
     error = float(np.std(draws))
     trust = PRIOR_SD**2 / (PRIOR_SD**2 + error**2)

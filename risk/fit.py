@@ -30,6 +30,8 @@ class Spec:
     """How one variable enters: fixed knots, or knots at quantiles, or words.
 
     `missing` gives "not known" its own number; otherwise it counts as the average known value.
+    `within` marks a variable that only exists with another (age with pneumonia): elsewhere it is
+    exactly zero and certain.
     `pull` multiplies the penalties: a large one is for a variable that is expected to say little.
     """
 
@@ -40,6 +42,7 @@ class Spec:
     trend: int = 0
     missing: bool = False
     pull: float = 1.0
+    within: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ def config(name: str) -> Config:
             int(term.get("trend", 0)),
             bool(term.get("missing", False)),
             float(term.get("pull", 1.0)),
+            bool(term.get("within", False)),
         )
         for variable, term in found.pop("terms").items()
     )

@@ -54,6 +54,7 @@ def predict_table(frame: pd.DataFrame, table: Table | None = None) -> pd.DataFra
 def derive(checked: Mapping[str, Value], threshold: float) -> dict[str, Value]:
     """Add what the terms need: pneumonia from the film's score, oxygen from the flow, GCS < 15.
 
+    Age and days since symptoms act differently with pneumonia: they have a second curve there.
     A film whose extent reaches `threshold` (where Brixia leaves 0-2) counts as pneumonia, also
     beside a report that says no; a lower extent says "no" only where there is no report.
     """
@@ -68,6 +69,9 @@ def derive(checked: Mapping[str, Value], threshold: float) -> dict[str, Value]:
         values["oxygen"] = "oxygen" if flow > 0 else "room_air"
     if values["pregnancy"] is None and values["sex"] == "male":
         values["pregnancy"] = "no"
+    ill = values["pneumonia"] == "yes"
+    values["age_with_pneumonia"] = values["age_years"] if ill else None
+    values["days_with_pneumonia"] = values["days_since_symptoms"] if ill else None
     values["confusion"] = None
     if isinstance(gcs, float):
         values["confusion"] = "yes" if gcs < 15 else "no"

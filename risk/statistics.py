@@ -87,9 +87,10 @@ def calibration(
     """
     w = np.ones(len(label)) if weights is None else weights
     x = np.column_stack([np.ones(len(label)), log_odds])
-    b = np.array([0.0, 1.0])
-    for _ in range(30):
-        p = 1 / (1 + np.exp(-(x @ b)))
+    share = float((w @ label) / w.sum())
+    b = np.array([np.log(share / (1 - share)), 0.0])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ b, -30.0, 30.0)))
         gradient = x.T @ (w * (label - p))
         hessian = (x * (w * p * (1 - p))[:, None]).T @ x
         step = np.linalg.solve(hessian, gradient)

@@ -37,7 +37,7 @@ def chance(row: dict[str, object]) -> float:
     return found
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(PEOPLE)
 def test_baseline_and_contributions_add_up_to_the_log_odds(row: dict[str, object]) -> None:
     found = predict(row)
@@ -48,7 +48,7 @@ def test_baseline_and_contributions_add_up_to_the_log_odds(row: dict[str, object
     assert math.log(found.probability / (1 - found.probability)) == pytest.approx(total, abs=1e-9)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(PEOPLE, st.floats(70, 100), st.floats(70, 100))
 def test_a_lower_saturation_never_lowers_the_risk(
     row: dict[str, object], a: float, b: float

@@ -70,7 +70,7 @@ def width(estimate: Estimate) -> float:
     return math.log(high / (1 - high)) - math.log(low / (1 - low))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(ROWS)
 def test_baseline_and_contributions_add_up_to_the_log_odds(row: dict[str, object]) -> None:
     found = predict(row)
@@ -85,7 +85,7 @@ def test_baseline_and_contributions_add_up_to_the_log_odds(row: dict[str, object
     assert 0 < found.low < found.probability < found.high < 1
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(ROWS, st.floats(60, 100), st.floats(0.21, 1), st.floats(0.21, 1))
 def test_lower_saturation_on_more_oxygen_never_lowers_the_risk(
     row: dict[str, object], spo2: float, one: float, two: float
@@ -99,7 +99,7 @@ def test_lower_saturation_on_more_oxygen_never_lowers_the_risk(
     assert worse >= better - 1e-12
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(ROWS, st.floats(0, 8), st.floats(0, 8))
 def test_a_worse_film_never_lowers_the_risk(row: dict[str, object], a: float, b: float) -> None:
     low = predict({**row, "severity_extent": min(a, b)}).probability
@@ -109,11 +109,13 @@ def test_a_worse_film_never_lowers_the_risk(row: dict[str, object], a: float, b:
     assert high >= low
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(ROWS, st.sampled_from(sorted(set(NORMAL) - {"sex"})))
 def test_adding_a_normal_value_never_widens_the_interval(row: dict[str, object], name: str) -> None:
     without = {key: value for key, value in row.items() if key != name}
-    without.setdefault("heart_rate", 80.0)
+    without.setdefault("respiratory_rate", 17.0)
+    if name == "fio2":
+        without.pop("oxygen_flow", None)  # a flow says what FiO2 is: it would not be missing
     if name in without:
         return
     added = {**without, name: NORMAL[name]}
@@ -128,7 +130,7 @@ def test_every_missing_value_widens_the_interval() -> None:
         assert name in fewer.missing
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.permutations(list(NORMAL)), st.randoms())
 def test_the_order_of_columns_and_rows_does_not_matter(names: list[str], order: object) -> None:
     frame = pd.DataFrame([NORMAL, {**NORMAL, "spo2": 88.0}, {**NORMAL, "heart_rate": 140.0}])
