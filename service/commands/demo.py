@@ -8,6 +8,7 @@ import shutil
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ WARD = Path(vitals.__file__).parent
 MARK = ".carina-demo"  # a folder with this file was made by the demo and may be emptied by it
 USERS = (("ward", Role.CLINICIAN), ("reader", Role.RADIOLOGIST), ("admin", Role.ADMIN))
 STORED = 0x0000
+RESULTS_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +157,23 @@ def _push_patient(
     }
     client.put(f"/api/v1/patients/{patient_id}", json=admission).raise_for_status()
     send(settings, [_film(film, now) for film in patient["films"]])
+    _wait_for_results(client, patient_id, len(patient["films"]))
     observations = list(vitals.readings(patient_id, patient["course"], now))
     client.post("/api/v1/observations", json=observations).raise_for_status()
     if patient["course"] == "ventilated":
         begun = {**admission, "ventilated_since": (now - timedelta(hours=1)).isoformat()}
         client.put(f"/api/v1/patients/{patient_id}", json=begun).raise_for_status()
+
+
+def _wait_for_results(client: httpx.Client, patient_id: str, films: int) -> None:
+    """Let the films be scored first, so that the course of the risk knows them."""
+    end = time.monotonic() + RESULTS_S
+    while time.monotonic() < end:
+        answer = client.get("/api/v1/results", params={"patient_id": patient_id})
+        if len(answer.raise_for_status().json()["results"]) >= films:
+            return
+        time.sleep(0.3)
+    print(f"carina: the films of {patient_id} are not scored yet, going on", file=sys.stderr)
 
 
 def _film(film: dict[str, Any], now: datetime) -> Film:

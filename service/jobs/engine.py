@@ -27,7 +27,7 @@ from service.errors import CarinaError, OutOfResourcesError
 from service.jobs import delivery, pipeline, workflows
 from service.jobs.delivery import Outbox, default_outbox
 from service.jobs.pipeline import Models, default_models
-from service.jobs.risk import RiskModels, default_risk_models, run_risk
+from service.jobs.risk import RiskModels, default_risk_models, fill_course, run_risk
 from service.records import Study
 from service.settings import Settings
 from service.store.index import Index
@@ -330,9 +330,16 @@ class Engine:
         )
         self._enqueue(job, kept)
 
-    def compute_risk(self, patient_id: str, at: datetime) -> None:
-        """Append one risk to a patient's series; what breaks here breaks for this patient only."""
+    def compute_risk(self, patient_id: str, at: datetime, *, late: bool = False) -> None:
+        """Append one risk to a patient's series; what breaks here breaks for this patient only.
+
+        Parameters
+        ----------
+        late : compute earlier hours as well whose readings came late.
+        """
         try:
+            if late:
+                fill_course(patient_id, self.index, at, self.science.risk)
             run_risk(patient_id, self.index, at, self.science.risk)
         except OutOfResourcesError:
             raise

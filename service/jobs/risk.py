@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from risk.estimate import Estimate
 
 LOOK_BACK = timedelta(days=7)  # older readings are stale for every variable
+HOUR = timedelta(hours=1)
+COURSE = timedelta(hours=48)  # what the worklist draws
 RISK_IDS = UUID("6d1b6f0a-51b0-4c57-9d0e-6a2f4f0f7a11")
 LARGEST_URINE_ML = 9000
 DERIVED_FROM = {"sf_ratio": ("spo2", "fio2"), "rox": ("spo2", "fio2", "respiratory_rate")}
@@ -38,12 +40,19 @@ class RiskModels:
     labels: Mapping[str, str]
 
 
-def run_risk(patient_id: str, index: Index, now: datetime, models: RiskModels) -> RiskRecord | None:
+def run_risk(
+    patient_id: str,
+    index: Index,
+    now: datetime,
+    models: RiskModels,
+    computed_at: datetime | None = None,
+) -> RiskRecord | None:
     """Compute the risk that ventilation starts within 12 hours, and append it to the series.
 
     Parameters
     ----------
     now : timezone-aware; the moment that the risk speaks of. Later readings are not looked at.
+    computed_at : the present moment, where `now` lies in the past.
 
     Returns
     -------
@@ -64,11 +73,32 @@ def run_risk(patient_id: str, index: Index, now: datetime, models: RiskModels) -
     _fill(row, times, patient, now)
     estimate = models.predict(row)
     record = _record(patient_id, now, estimate, row, times, models)
+    record = replace(record, computed_at=computed_at or now)
     index.add_risk(record)
     metrics.RISKS.labels(record.status).inc()
     if len(usable) < len(observations):
         _log.warning("readings left out as impossible", count=len(observations) - len(usable))
     return record
+
+
+def fill_course(patient_id: str, index: Index, now: datetime, models: RiskModels) -> int:
+    """Compute the full hours of the last two days that have readings and no risk yet.
+
+    Readings come late from a ward that charts on paper or a link that was down; the course then
+    says what would have been said at the time, and `computed_at` when it was.
+    """
+    since = now - COURSE
+    known = {_full_hour(one.at + HOUR / 2) for one in index.risks(patient_id, since)}
+    readings = index.observations(patient_id, since=since, until=now)
+    wanted = {_full_hour(one.observed_at) + HOUR for one in readings} - known
+    due = sorted(hour for hour in wanted if hour <= now)
+    for hour in due:
+        run_risk(patient_id, index, hour, models, computed_at=now)
+    return len(due)
+
+
+def _full_hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def _is_admitted(patient: Patient, now: datetime) -> bool:

@@ -144,8 +144,8 @@ def send_workflow() -> int:
 
 @DBOS.step(name="carina_compute_risk", **_PATIENTLY)
 def risk_step(patient_id: str, at: str) -> None:
-    """Compute one risk."""
-    _worker().compute_risk(patient_id, datetime.fromisoformat(at))
+    """Compute one patient's risk, and that of hours whose readings came late."""
+    _worker().compute_risk(patient_id, datetime.fromisoformat(at), late=True)
 
 
 @DBOS.step(name="carina_now")

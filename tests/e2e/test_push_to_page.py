@@ -124,7 +124,7 @@ def test_the_ward_sees_score_change_and_risk_on_the_pages(
     page.goto(f"{node.base}/")
     page.fill("input[name=username]", "ward")
     page.fill("input[name=password]", PASSWORD)
-    page.click("button[type=submit]")
+    page.click("form.card button")
     page.wait_for_selector(f"text={PATIENT}")
     worklist = page.inner_text("main")
     assert "%" in worklist
@@ -160,7 +160,7 @@ def refused_page(node: Node, browser: Any, study_uid: str) -> str:
     page.goto(f"{node.base}/login")
     page.fill("input[name=username]", "ward")
     page.fill("input[name=password]", PASSWORD)
-    page.click("button[type=submit]")
+    page.click("form.card button")
     page.wait_for_load_state()
     page.goto(f"{node.base}/studies/{study_uid}")
     text = str(page.inner_text("main"))

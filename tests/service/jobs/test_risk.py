@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.jobs.pipeline import run_study
-from service.jobs.risk import age_years, default_risk_models, run_risk
+from service.jobs.risk import age_years, default_risk_models, fill_course, run_risk
 from service.records import AuditEvent, Observation, Patient
 from tests.service.jobs.science import NOW, SMALL, SMALL_RISK, Ward, film
 
@@ -61,6 +61,20 @@ def test_later_readings_are_not_looked_at(ward: Ward) -> None:
     observe(ward, "heart_rate", 190, hours_ago=-1)
     assert run_risk("P1", ward.index, NOW, SMALL_RISK) == before
     assert len(ward.index.risks("P1")) == 1
+
+
+def test_hours_whose_readings_came_late_are_computed_once_and_say_when(ward: Ward) -> None:
+    ward.index.put_patient(ADMITTED, AUDIT)
+    for hours_ago in (5.5, 4.5, 30.5):  # the last is from before the admission
+        observe(ward, "heart_rate", 80 + hours_ago, hours_ago)
+    assert fill_course("P1", ward.index, NOW, SMALL_RISK) == 3
+    kept = ward.index.risks("P1")
+    assert [NOW - one.at for one in kept] == [5 * HOUR, 4 * HOUR]
+    assert {one.computed_at for one in kept} == {NOW}
+    first = {one.variable: one.value for one in kept[0].inputs}
+    assert first["heart_rate"] == 85.5  # not the later reading
+    fill_course("P1", ward.index, NOW, SMALL_RISK)
+    assert ward.index.risks("P1") == kept
 
 
 def test_an_impossible_reading_is_left_out(ward: Ward) -> None:
