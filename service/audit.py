@@ -68,18 +68,6 @@ def denied(user: User, at: datetime, address: str, *, what: str) -> AuditEvent:
     )
 
 
-def login(username: str, at: datetime, address: str, *, succeeded: bool, how: str) -> AuditEvent:
-    """Somebody logged in, or tried to. `how` is "session" or "token"."""
-    return AuditEvent(
-        at=at,
-        actor=username,
-        action="login" if succeeded else "login-failed",
-        outcome="success" if succeeded else "failure",
-        address=address,
-        detail=how,
-    )
-
-
 def logout(user: User, at: datetime, address: str) -> AuditEvent:
     """A user ended their session."""
     return AuditEvent(

@@ -28,15 +28,15 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from starlette.requests import HTTPConnection
 
-from service import audit
 from service.errors import (
     NotAllowedError,
     NotAuthenticatedError,
     NotFoundError,
+    OutOfResourcesError,
     TooOftenError,
     UsageError,
 )
-from service.records import Role, User
+from service.records import AuditEvent, Role, User
 from service.settings import Settings
 from service.store.index import Index
 
@@ -44,6 +44,7 @@ COOKIE = "carina_session"
 TOKEN_MINUTES = 30
 SHORTEST_PASSWORD = 10  # NIST SP 800-63B asks for 8 at least
 LONGEST_PASSWORD = 1024  # hashing a longer one is work for an attacker's benefit
+LONGEST_WAIT_S = 5.0  # for a place to hash a password in
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 ALGORITHM = "HS256"
 SECRET_NAME = "session-secret"  # noqa: S105  # the name of the file, not the secret
@@ -158,27 +159,32 @@ class Throttle:
         self._failures: dict[tuple[str, ...], deque[float]] = {}
         self._lock = threading.Lock()
 
-    def check(self, username: str, address: str) -> None:
-        """Raise `TooOftenError` where too many attempts failed lately."""
-        with self._lock:
-            waits = [self._wait_s(key, bound) for key, bound in self._keys(username, address)]
-        if max(waits) > 0:
-            raise TooOftenError(
-                f"too many failed logins; wait {max(waits):.0f} s before the next one"
-            )
+    def attempt(self, username: str, address: str) -> None:
+        """Count an attempt as failed until it `succeeded`, so that parallel ones count too.
 
-    def failed(self, username: str, address: str) -> None:
-        """Count a failure."""
+        Raises
+        ------
+        TooOftenError : too many attempts failed lately; this one does not count.
+        """
+        keys = self._keys(username, address)
         with self._lock:
+            wait_s = max(self._wait_s(key, bound) for key, bound in keys)
+            if wait_s > 0:
+                raise TooOftenError(f"too many failed logins; wait {wait_s:.0f} s before the next")
             if len(self._failures) > self.MOST_KEYS:
                 self._forget_old()
-            for key, bound in self._keys(username, address):
+            for key, bound in keys:
                 self._failures.setdefault(key, deque(maxlen=bound)).append(self._now())
 
     def succeeded(self, username: str, address: str) -> None:
-        """Forget what failed before; the address keeps its count, it may be guessing others."""
+        """Forget this pair's failures; user and address keep theirs, less this attempt."""
         with self._lock:
-            self._failures.pop(("pair", username, address), None)
+            for key, _ in self._keys(username, address):
+                failures = self._failures.get(key)
+                if failures:
+                    failures.pop()
+                if not failures or key[0] == "pair":
+                    self._failures.pop(key, None)
 
     def _keys(self, username: str, address: str) -> tuple[tuple[tuple[str, ...], int], ...]:
         return (
@@ -245,15 +251,12 @@ class Auth:
         TooOftenError : too many failures of this user or address lately.
         """
         shown = "".join(c for c in username if c.isprintable())[:64]
-        self._throttle.check(shown, address)
+        self._throttle.attempt(shown, address)
         user = self._known(username)
         right = self._matches(user.password_hash if user else self._nobody, password)
         succeeded = right and user is not None and not user.disabled
-        self._index.add_audit(
-            audit.login(shown, self._clock(), address, succeeded=succeeded, how=how)
-        )
+        self._index.add_audit(_login_event(shown, self._clock(), address, succeeded, how))
         if not succeeded or user is None:
-            self._throttle.failed(shown, address)
             raise NotAuthenticatedError("user name or password is wrong")
         self._throttle.succeeded(shown, address)
         return self._rehashed(user, password)
@@ -314,11 +317,14 @@ class Auth:
     def _matches(self, password_hash: str, password: str) -> bool:
         if len(password) > LONGEST_PASSWORD:
             return False
-        with self._hashing:
-            try:
-                return HASHER.verify(password_hash, password)
-            except (VerificationError, InvalidHashError):
-                return False
+        if not self._hashing.acquire(timeout=LONGEST_WAIT_S):
+            raise OutOfResourcesError("too many logins at once; try again in some seconds")
+        try:
+            return HASHER.verify(password_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+        finally:
+            self._hashing.release()
 
     def _rehashed(self, user: User, password: str) -> User:
         """The user with a hash of today's strength."""
@@ -357,6 +363,19 @@ class Auth:
         if user is None or user.disabled or claims["pwd"] != _fingerprint(user):
             raise refused
         return user
+
+
+def _login_event(
+    username: str, at: datetime, address: str, succeeded: bool, how: str
+) -> AuditEvent:
+    return AuditEvent(
+        at=at,
+        actor=username,
+        action="login" if succeeded else "login-failed",
+        outcome="success" if succeeded else "failure",
+        address=address,
+        detail=how,
+    )
 
 
 def _fingerprint(user: User) -> str:

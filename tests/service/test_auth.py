@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -140,25 +141,46 @@ def test_guessing_is_stopped_per_user_and_address_and_goes_on_after_a_while(
 def test_one_address_cannot_try_many_names() -> None:
     throttle = Throttle(now=lambda: 0.0)
     for n in range(Throttle.ADDRESS):
-        throttle.check(f"user{n}", "10.0.0.1")
-        throttle.failed(f"user{n}", "10.0.0.1")
+        throttle.attempt(f"user{n}", "10.0.0.1")
     with pytest.raises(TooOftenError):
-        throttle.check("another", "10.0.0.1")
-    throttle.check("another", "10.0.0.2")
+        throttle.attempt("another", "10.0.0.1")
+    throttle.attempt("another", "10.0.0.2")
 
 
 def test_many_addresses_cannot_try_one_name() -> None:
     throttle = Throttle(now=lambda: 0.0)
     for n in range(Throttle.USER):
-        throttle.failed("ward", f"10.0.0.{n}")
+        throttle.attempt("ward", f"10.0.0.{n}")
     with pytest.raises(TooOftenError):
-        throttle.check("ward", "10.9.9.9")
+        throttle.attempt("ward", "10.9.9.9")
+
+
+def test_those_who_log_in_rightly_are_never_stopped() -> None:
+    throttle = Throttle(now=lambda: 0.0)
+    for _ in range(200):
+        throttle.attempt("ward", "10.0.0.1")
+        throttle.succeeded("ward", "10.0.0.1")
+    assert not throttle._failures
+
+
+def test_guesses_at_the_same_time_count_like_guesses_in_a_row() -> None:
+    throttle = Throttle(now=lambda: 0.0)
+
+    def guess(_: int) -> bool:
+        try:
+            throttle.attempt("ward", "10.0.0.1")
+        except TooOftenError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(20) as crowd:
+        assert sum(crowd.map(guess, range(200))) == Throttle.PAIR
 
 
 def test_a_flood_of_names_does_not_fill_the_memory() -> None:
     throttle = Throttle(now=lambda: 0.0)
     for n in range(Throttle.MOST_KEYS):
-        throttle.failed(f"user{n}", f"address{n}")
+        throttle.attempt(f"user{n}", f"address{n}")
     assert len(throttle._failures) <= Throttle.MOST_KEYS + 3
 
 

@@ -154,7 +154,10 @@ def search_risks(
     index.patient(patient_id)
     hours = _by_hour(index.risks(patient_id, since))
     page = _page(hours, count, offset)
-    kept: Sequence[Observation] = index.observations(patient_id) if page else ()
+    times = [one.observed_at for risk, _ in page for one in risk.inputs if one.observed_at]
+    kept: Sequence[Observation] = ()
+    if times:
+        kept = index.observations(patient_id, since=min(times), until=max(times))
     found = [resources.risk_assessment(one, kept, amends) for one, amends in page]
     caller.saw(patient_id, f"fhir RiskAssessment: {len(found)}")
     return _searchset(found, len(hours), request, count, offset)
