@@ -1,4 +1,4 @@
-"""`make bench`: measure every shipped model on the research data; cards and plots to evaluation/."""
+"""`make bench`: measure every shipped model on the research data, into evaluation/."""
 
 from __future__ import annotations
 

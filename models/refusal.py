@@ -17,7 +17,7 @@ RefusalCode = Literal[
 REFUSAL_CODES: tuple[RefusalCode, ...] = get_args(RefusalCode)
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818  # a refusal is an answer, the word of every docstring
     """A film that a model declines to score.
 
     Parameters

@@ -24,7 +24,6 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-
 def _science(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     score = commands.add_parser("score", help="score a cohort of films into a table")
     score.add_argument("inputs", nargs="+", metavar="INPUT", help="films, folders, CSV or .tar")

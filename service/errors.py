@@ -1,4 +1,4 @@
-"""One tree of errors; the edges turn one into a response, a DICOM status, a retry or an exit code."""
+"""One tree of errors; the edges turn one into a response, a status, a retry or an exit code."""
 
 from __future__ import annotations
 

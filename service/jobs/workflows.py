@@ -37,7 +37,7 @@ class Worker(Protocol):
     def send_due(self) -> int:
         """Try what is due to be sent."""
 
-    def compute_risk(self, patient_id: str, at: datetime) -> None:
+    def compute_risk(self, patient_id: str, at: datetime, *, late: bool = False) -> None:
         """Append one risk to a patient's series."""
 
     def compute_ward(self, at: datetime) -> int:

@@ -19,9 +19,9 @@ def test_the_longer_side_fills_the_frame_and_the_film_lies_inside(
 ) -> None:
     place = frame.fit(shape, size)
     assert max(place.inner) == size
-    assert 0 <= place.top
+    assert place.top >= 0
     assert place.top + place.inner[0] <= size
-    assert 0 <= place.left
+    assert place.left >= 0
     assert place.left + place.inner[1] <= size
 
 
