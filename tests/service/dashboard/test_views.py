@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 from bs4 import BeautifulSoup, Tag
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
 from models import phantom
 from service.context import Services
+from service.dashboard import views
 from service.dashboard.pages import segment
 from service.records import RESEARCH_USE
+from tests.conftest import ROOT
 from tests.service.dashboard import ward
-from tests.service.dashboard.conftest import Visit
+from tests.service.dashboard.conftest import Visit, bare
 
 STUDY = "/studies/1.2.826.0.1.{}.{}"
 
@@ -376,3 +379,17 @@ def test_a_name_is_text_and_never_markup(clinician: Visit, services: Services) -
     answer = clinician.client.get("/patients/P-bad")
     assert "<script>alert" not in answer.text
     assert "&lt;script&gt;" in answer.text.lower()
+
+
+def test_every_address_of_the_pages_is_in_the_clinicians_guide(services: Services) -> None:
+    guide = (ROOT / "docs" / "clinician.md").read_text(encoding="utf-8")
+    pages = FastAPI(openapi_url=None)
+    pages.include_router(views.router(services, bare()))
+    paths = {
+        str(context.path).replace(":path}", "}")
+        for context in iter_route_contexts(pages.routes)
+        if getattr(context, "path", None)
+    }
+    assert len(paths) >= 10
+    for path in paths:
+        assert f"`{path}`" in guide, path
