@@ -24,11 +24,12 @@ FEWEST = 30  # films below which an interval is the whole scale
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Predictions in readers' units; NaN for films of folds that were not trained.
+    """Predictions in readers' units for scored and normal films; NaN where there is none.
 
     Parameters
     ----------
-    extent : (N,) 0-8. zones : (N, 6) 0-3. copy_extent : (N,) 0-8, of a re-processed copy.
+    extent : (N,) 0-8. zones : (N, 6) 0-3. copy_extent : (N,) 0-8, of a re-processed copy
+        (scored films only).
     heat : (N, 9, 9) activation maps, any monotonous scale. fold : (N,).
     """
 
@@ -57,7 +58,7 @@ def predict_held_out(films: Films, count: int, seed: int, embedding: int, run: P
     for k in range(count):
         checkpoint = run / f"fold{k}.pt"
         if checkpoint.is_file():
-            chosen = np.flatnonzero(fold == k)
+            chosen = np.flatnonzero((fold == k) & (films.scored | films.normal))
             said = fold_predictions(films, chosen, checkpoint, embedding)
             for name, values in said.items():
                 getattr(result, name)[chosen] = values
@@ -87,12 +88,14 @@ def fold_predictions(
                 return {name: stored[name] for name in stored.files if name != "chosen"}
     net = served(read_checkpoint(checkpoint, embedding), UNCLIPPED)
     seen = read_frames(net, films.frames[chosen])
-    copies = reprocessed(films.frames[chosen])
-    again = read_frames(net, copies)["extent"]
+    scored = films.scored[chosen]
+    copies = reprocessed(films.frames[chosen[scored]])
+    again = np.full(len(chosen), np.nan)
+    again[scored] = read_frames(net, copies)["extent"]
     said = {
         "extent": np.clip(seen["extent"].astype(np.float64), 0, 1) * EXTENT_MAX,
         "zones": np.clip(seen["zones"].astype(np.float64), 0, 1) * ZONE_MAX,
-        "copy_extent": np.clip(again.astype(np.float64), 0, 1) * EXTENT_MAX,
+        "copy_extent": np.clip(again, 0, 1) * EXTENT_MAX,
         "heat": seen["heat"].astype(np.float64),
     }
     savez: Any = np.savez_compressed  # its stub takes no mapping of arrays

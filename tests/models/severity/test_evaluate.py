@@ -27,7 +27,7 @@ def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rng = np.random.default_rng(0)
     fold = folds(films, RECIPE["folds"], RECIPE["seed"])
     for k in range(RECIPE["folds"]):
-        chosen = np.flatnonzero(fold == k)
+        chosen = np.flatnonzero((fold == k) & (films.scored | films.normal))
         (tmp_path / f"fold{k}.pt").touch()
         extent = np.clip(np.nan_to_num(films.extent[chosen]) * 8 + rng.normal(0, 0.3), 0, 8)
         np.savez(
