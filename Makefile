@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .make
 
-.PHONY: help demo test setup setup-test frontend lint types imports unit slow bench weights demo-films clean
+.PHONY: help demo test setup setup-test frontend lint types imports islands unit slow bench weights demo-films clean
 
 help:
 	@echo "make demo      set up and serve a sample ward (pages on http://127.0.0.1:8080)"
@@ -50,7 +50,10 @@ imports:
 unit:
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-test: setup-test lint imports types unit
+islands:
+	cd service/dashboard/frontend && PATH="$(CURDIR)/$(BIN):$$PATH" npm test --silent
+
+test: setup-test lint imports types islands unit
 
 slow: setup-test
 	$(BIN)/python -m pytest -m slow --timeout 3600
