@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .make
 
-.PHONY: help demo test setup setup-test frontend lint types imports islands unit slow bench weights demo-films clean
+.PHONY: help demo test setup setup-test frontend lint types imports islands unit slow bench figures demo-films clean
 
 help:
 	@echo "make demo      set up and serve a sample ward (pages on http://127.0.0.1:8080)"
@@ -60,6 +60,9 @@ slow: setup-test
 
 bench: setup-test
 	$(BIN)/python -m benchmarks
+
+figures:
+	$(BIN)/python benchmarks/figures.py
 
 demo-films: setup-test
 	$(BIN)/python benchmarks/demo_films.py --ct ../shared/data/ct
