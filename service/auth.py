@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -238,7 +239,7 @@ class Auth:
         self._key = OctKey.import_key(session_secret(settings))
         self._throttle = throttle or Throttle()
         self._hashing = threading.BoundedSemaphore(2)  # each check takes 19 MiB and a core
-        self._nobody = HASHER.hash(secrets.token_hex(16))
+        self._nobody = _hash_of_nobody()
 
     def log_in(self, username: str, password: str, address: str, how: str = "session") -> User:
         """Check a password; audit the attempt.
@@ -363,6 +364,12 @@ class Auth:
         if user is None or user.disabled or claims["pwd"] != _fingerprint(user):
             raise refused
         return user
+
+
+@cache
+def _hash_of_nobody() -> str:
+    """What an unknown user's password is checked against: as costly as a real one, never right."""
+    return HASHER.hash(secrets.token_hex(32))
 
 
 def _login_event(

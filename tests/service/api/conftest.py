@@ -6,7 +6,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from models.structures.measures import Measures
 from models.structures.predict import Structures
 from registration.predict import Alignment
 from service.api import routes
+from service.api.feed import Feed
 from service.auth import Auth, hash_password
 from service.context import Services
 from service.records import (
@@ -34,6 +35,7 @@ from service.records import (
     ChangeFinding,
     Companion,
     Instance,
+    NewsEvent,
     Patient,
     RiskInput,
     RiskRecord,
@@ -46,7 +48,7 @@ from service.records import (
 )
 from service.settings import Settings
 from service.store.index import Index
-from service.store.objects import FileObjects
+from service.store.objects import FileObjects, ObjectStore
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 PASSWORD = "correct horse battery"
@@ -137,10 +139,15 @@ class Stage:
     app: FastAPI
     client: TestClient
     services: Services
-    index: Index
-    objects: FileObjects
     observed: list[str] = field(default_factory=list)
-    now: datetime = NOW
+
+    @property
+    def index(self) -> Index:
+        return self.services.index
+
+    @property
+    def objects(self) -> ObjectStore:
+        return self.services.objects
 
     def headers(self, role: Role = Role.CLINICIAN) -> dict[str, str]:
         user = self.index.user(str(role))
@@ -187,49 +194,75 @@ def prepared(ground: Path) -> Path:
     return file
 
 
-def build(folder: Path, prepared: Path) -> Stage:
-    """The API over `folder`."""
+class CurrentNews:
+    """The news of whichever index the services hold now."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def news(self, after: int, limit: int = 100) -> tuple[NewsEvent, ...]:
+        return self._services.index.news(after, limit)
+
+    def last_news(self) -> int:
+        return self._services.index.last_news()
+
+
+@pytest.fixture(scope="session")
+def house(ground: Path, prepared: Path) -> Stage:
+    """The application, built once; each test moves in with an index of its own."""
+    app = FastAPI(openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
+    made = Stage(app, TestClient(app, raise_server_exceptions=False), _furnish(ground, prepared))
+    feed = Feed(CurrentNews(made.services))
+    app.include_router(routes.router(made.services, feed))
+    routes.install(app, made.services.settings)
+    return made
+
+
+def _furnish(ground: Path, prepared: Path) -> Services:
+    folder = Path(tempfile.mkdtemp(dir=ground))
     shutil.copy(prepared, folder / "carina.sqlite")
     settings = Settings(data_dir=folder, max_request_mb=32, min_free_disk_mb=0)
     index = Index(settings.index_url)
-    objects = FileObjects(folder / "objects")
-    app = FastAPI(openapi_url="/api/openapi.json", docs_url=None, redoc_url=None)
-    stage = Stage(app, TestClient(app, raise_server_exceptions=False), None, index, objects)  # type: ignore[arg-type]
-    stage.services = Services(
+    return Services(
         index=index,
-        objects=objects,
+        objects=FileObjects(folder / "objects"),
         ingest=NoIntake(),
-        auth=Auth(index, settings, lambda: stage.now),
+        auth=Auth(index, settings, lambda: NOW),
         settings=settings,
-        clock=lambda: stage.now,
+        clock=lambda: NOW,
         models=SmallModels(),
         arrived=lambda _: None,
-        observed=stage.observed.append,
+        observed=lambda _: None,
     )
-    app.include_router(routes.router(stage.services))
-    routes.install(app, settings)
-    return stage
 
 
-def _open(ground: Path, prepared: Path) -> Iterator[Stage]:
-    folder = Path(tempfile.mkdtemp(dir=ground))
-    made = build(folder, prepared)
-    yield made
-    made.client.close()
-    made.index.close()
-    shutil.rmtree(folder)
+def _open(house: Stage, ground: Path, prepared: Path) -> Iterator[Stage]:
+    """The house with new furniture; what was there before comes back afterwards."""
+    before = {one.name: getattr(house.services, one.name) for one in fields(Services)}
+    observed: list[str] = []
+    new = replace(_furnish(ground, prepared), observed=observed.append)
+    _move_in({one.name: getattr(new, one.name) for one in fields(Services)}, house)
+    yield Stage(house.app, house.client, house.services, observed)
+    new.index.close()
+    shutil.rmtree(new.settings.data_dir)
+    _move_in(before, house)
+
+
+def _move_in(parts: dict[str, Any], house: Stage) -> None:
+    for name, part in parts.items():
+        object.__setattr__(house.services, name, part)  # frozen for everybody else
 
 
 @pytest.fixture
-def stage(ground: Path, prepared: Path) -> Iterator[Stage]:
+def stage(house: Stage, ground: Path, prepared: Path) -> Iterator[Stage]:
     """An empty stage of the test's own."""
-    yield from _open(ground, prepared)
+    yield from _open(house, ground, prepared)
 
 
 @pytest.fixture(scope="module")
-def scene(ground: Path, prepared: Path) -> Iterator[Stage]:
+def scene(house: Stage, ground: Path, prepared: Path) -> Iterator[Stage]:
     """A stage with patient P1, one scored study and one risk, shared by the tests of a module."""
-    for made in _open(ground, prepared):
+    for made in _open(house, ground, prepared):
         add_study(made)
         add_risk(made)
         yield made

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
+from fastapi.testclient import TestClient
 
 from service import errors
+from service.api import routes
 from service.api.limits import JSON_MB, MB
 from service.api.problems import code_of
+from service.settings import Settings
 
 from .conftest import Stage
 
@@ -58,8 +61,16 @@ def test_files_of_the_program_may_be_cached(scene: Stage) -> None:
     assert "max-age" in scene.client.get("/api/docs/swagger-ui.css").headers["cache-control"]
 
 
+def answer_of(broken: APIRouter) -> Any:
+    """What a small application with our edges answers for a broken route."""
+    app = FastAPI()
+    app.include_router(broken)
+    routes.install(app, Settings())
+    return TestClient(app, raise_server_exceptions=False).get("/broken")
+
+
 def test_an_unforeseen_error_says_nothing_of_its_cause_to_anybody(
-    stage: Stage, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = APIRouter()
 
@@ -67,8 +78,7 @@ def test_an_unforeseen_error_says_nothing_of_its_cause_to_anybody(
     def fail() -> None:
         raise RuntimeError("P1 JANE DOE")
 
-    stage.app.include_router(broken)
-    answer = stage.client.get("/broken")
+    answer = answer_of(broken)
     assert answer.status_code == 500
     assert answer.json()["code"] == "internal"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -88,7 +98,7 @@ def test_an_unforeseen_error_says_nothing_of_its_cause_to_anybody(
     ],
 )
 def test_an_error_becomes_a_problem_with_its_word(
-    stage: Stage, kind: type[errors.CarinaError], status: int
+    kind: type[errors.CarinaError], status: int
 ) -> None:
     broken = APIRouter()
 
@@ -96,8 +106,7 @@ def test_an_error_becomes_a_problem_with_its_word(
     def fail() -> None:
         raise kind("expected this, found that; do so")
 
-    stage.app.include_router(broken)
-    answer = stage.client.get("/broken")
+    answer = answer_of(broken)
     assert answer.status_code == answer.json()["status"] == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["message"] == "expected this, found that; do so"

@@ -100,7 +100,7 @@ def call(scene: Stage, method: str, path: str, role: Role, data: st.DataObject) 
 
 
 @settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
