@@ -9,14 +9,7 @@ from pydantic import Field, StringConstraints
 from models.refusal import RefusalCode
 from models.severity.zones import ZONES
 from models.structures.anatomy import STRUCTURES
-from service.api.schemas import (
-    Noticed,
-    Out,
-    Probability,
-    SeverityOut,
-    StructureOut,
-    StructuresOut,
-)
+from service.api.schemas import Noticed, Out, Probability, SeverityOut, StructureOut, StructuresOut
 
 if TYPE_CHECKING:  # the science is loaded by whoever computes
     from models.refusal import Refusal

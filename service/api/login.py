@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from service.api.access import CredentialsIn, TokenOut, UserOut
 from service.api.dependencies import V1, Given, Scientist
 from service.api.problems import Problem
-from service.api.schemas import CredentialsIn, TokenOut, UserOut
 from service.auth import address_of
 
 routes = APIRouter(prefix=V1, tags=["login"])

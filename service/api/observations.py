@@ -13,11 +13,7 @@ from uuid import NAMESPACE_OID, uuid5
 from fastapi import APIRouter, Body, Query
 
 from risk.features import BASE, OUTPATIENT, BadValue, Variable, normalise
-from service.api.dependencies import V1, Caller, Reader, Scientist, Writer
-from service.api.schemas import (
-    MOST_OBSERVATIONS,
-    NO_CONTROL,
-    Moment,
+from service.api.bedside import (
     ObservationIn,
     ObservationOut,
     ObservationsOut,
@@ -27,6 +23,8 @@ from service.api.schemas import (
     VariableOut,
     VariablesOut,
 )
+from service.api.dependencies import V1, Caller, Reader, Scientist, Writer
+from service.api.schemas import MOST_OBSERVATIONS, NO_CONTROL, Moment
 from service.errors import UsageError
 from service.records import Observation
 

@@ -8,16 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
 
+from service.api.bedside import RiskOut, RisksOut
 from service.api.dependencies import V1, Reader, Writer
-from service.api.schemas import (
-    NO_CONTROL,
-    Moment,
-    PatientIn,
-    PatientOut,
-    PatientsOut,
-    RiskOut,
-    RisksOut,
-)
+from service.api.schemas import NO_CONTROL, Moment, PatientIn, PatientOut, PatientsOut
 from service.errors import NotFoundError
 from service.records import Patient
 

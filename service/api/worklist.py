@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
+from service.api.access import AuditOut, AuditsOut
+from service.api.bedside import WorklistOut, WorklistRowOut
 from service.api.dependencies import V1, Administrator, Reader
 from service.api.patients import Limit, Offset, Text
-from service.api.schemas import AuditOut, AuditsOut, WorklistOut, WorklistRowOut
 
 routes = APIRouter(prefix=V1)
 
