@@ -35,6 +35,14 @@ def read_checkpoint(path: Path, embedding: int) -> SeverityNet:
     return net.eval()
 
 
+def is_finished(path: Path) -> bool:
+    """Whether the checkpoint is there and its training reached its end."""
+    if not path.is_file():
+        return False
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return bool(state.get("finished", False))
+
+
 def served(net: SeverityNet, heat: tuple[float, float] = (0.0, 1.0)) -> ServedNet:
     """The network as it is exported: normalisation folded in, weights rounded to 16 bits.
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from models.frame import clip_percentiles
 from models.severity.data import FRAME, Films, folds
-from models.severity.export import read_checkpoint, read_frames, served
+from models.severity.export import is_finished, read_checkpoint, read_frames, served
 from models.severity.interval import KNOTS, UNKNOWN, Calibration, fit_change, fit_half_widths
 from models.severity.net import CELLS
 from models.severity.zones import EXTENT_MAX, ZONE_MAX
@@ -24,7 +24,8 @@ FEWEST = 30  # films below which an interval is the whole scale
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Predictions in readers' units for scored and normal films; NaN where there is none.
+    """Predictions in readers' units for scored and normal films; NaN where there is none
+    (a fold whose training has not reached its end gives none).
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def predict_held_out(films: Films, count: int, seed: int, embedding: int, run: P
     result = nothing(fold)
     for k in range(count):
         checkpoint = run / f"fold{k}.pt"
-        if checkpoint.is_file():
+        if is_finished(checkpoint):
             chosen = np.flatnonzero((fold == k) & (films.scored | films.normal))
             said = fold_predictions(films, chosen, checkpoint, embedding)
             for name, values in said.items():

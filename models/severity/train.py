@@ -25,7 +25,7 @@ from models.severity.data import (
     read_films,
     targets,
 )
-from models.severity.export import export
+from models.severity.export import export, is_finished
 from models.severity.held_out import calibrate, predict_held_out
 from models.severity.net import VIEW_SIZE, Reading, SeverityNet
 
@@ -40,6 +40,7 @@ class Course:
     epochs: int
     freeze_after: int
     normals: int
+    ema: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,6 @@ class Config:
     peak_rate: float
     weight_decay: float
     warm_share: float
-    ema: float
     embedding: int
     dropout: float
     margin: float
@@ -115,14 +115,14 @@ def train(
     """
     config = read_config()
     if quick:
-        short = Course(pretrain_epochs=1, epochs=1, freeze_after=1, normals=4)
+        short = Course(pretrain_epochs=1, epochs=1, freeze_after=1, normals=4, ema=0.5)
         config = replace(config, folds=2, batch=4, shipped=short, fold=short)
     out.mkdir(parents=True, exist_ok=True)
     films = read_films(data, out / "cache", limit=6 if quick else None)
     for plan in plans(films, config):
         if only is None or plan.name in only:
             fit_network(plan, films, config, out, resume=resume, pretrained=not quick)
-    if (out / "final.pt").is_file():
+    if is_finished(out / "final.pt"):
         finish(films, config, out)
 
 
@@ -171,7 +171,7 @@ def fit_network(
         torch.manual_seed(plan.seed * 1000 + epoch)
         mean = one_epoch(learner, lesson, epoch)
         LOG.info("%s epoch %d of %d: loss %.5f", plan.name, epoch + 1, len(learner.rates), mean)
-        save(path, learner, epoch + 1)
+        save(path, learner, epoch + 1, finished=epoch + 1 == len(learner.rates))
 
 
 def learner_of(lesson: Lesson, *, pretrained: bool) -> Learner:
@@ -251,7 +251,7 @@ def one_epoch(learner: Learner, lesson: Lesson, epoch: int) -> float:
         else:
             value = joint_loss(seen, lesson, batch, flipped)
         step(learner, value, rate)
-        follow(learner.ema, learner.net, config.ema)
+        follow(learner.ema, learner.net, course.ema)
         losses.append(float(value.detach()))
     return float(np.mean(losses))
 
@@ -296,7 +296,7 @@ def follow(ema: SeverityNet, net: SeverityNet, keep: float) -> None:
             slow.copy_(fast)
 
 
-def save(path: Path, learner: Learner, epoch: int) -> None:
+def save(path: Path, learner: Learner, epoch: int, *, finished: bool) -> None:
     """Write the checkpoint whole or not at all."""
     part = path.with_suffix(".part")
     state = {
@@ -304,6 +304,7 @@ def save(path: Path, learner: Learner, epoch: int) -> None:
         "ema": learner.ema.state_dict(),
         "optimizer": learner.optimizer.state_dict(),
         "epoch": epoch,
+        "finished": finished,
     }
     torch.save(state, part)
     part.replace(path)

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="left out: torch (the extra [train]) is missing")
+torch = pytest.importorskip("torch", reason="left out: torch (the extra [train]) is missing")
 
-from models import runtime  # after the check for torch
-from models.severity import figures
-from models.severity.data import folds, read_films
-from models.severity.evaluate import evaluate, flat_figures
-from models.severity.explanation import film_aurocs
-from models.severity.export import card
-from models.severity.interval import UNKNOWN, calibration_to_parameters
+from models import runtime  # noqa: E402  # after the check for torch
+from models.severity import figures  # noqa: E402
+from models.severity.data import folds, read_films  # noqa: E402
+from models.severity.evaluate import evaluate, flat_figures  # noqa: E402
+from models.severity.explanation import film_aurocs  # noqa: E402
+from models.severity.export import card  # noqa: E402
+from models.severity.interval import UNKNOWN, calibration_to_parameters  # noqa: E402
 
 RECIPE = {"folds": 3, "seed": 5, "embedding": 64}
 
@@ -28,7 +28,7 @@ def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fold = folds(films, RECIPE["folds"], RECIPE["seed"])
     for k in range(RECIPE["folds"]):
         chosen = np.flatnonzero((fold == k) & (films.scored | films.normal))
-        (tmp_path / f"fold{k}.pt").touch()
+        torch.save({"finished": k != 2}, tmp_path / f"fold{k}.pt")
         extent = np.clip(np.nan_to_num(films.extent[chosen]) * 8 + rng.normal(0, 0.3), 0, 8)
         np.savez(
             tmp_path / f"fold{k}.predictions.npz",
@@ -48,9 +48,8 @@ def test_evaluation_writes_card_table_and_plots(data: Path, run: Path, tmp_path:
     out = tmp_path / "card"
     table = evaluate(data, out, run=run)
     assert table["ground"].startswith("held out")
-    assert table["folds"] == [0, 1, 2]
-    assert table["extent_240"]["r"]["n"] == 8
-    assert table["extent_240"]["mae"]["value"] < 1.0
+    assert table["folds"] == [0, 1]  # the third network has not finished
+    assert table["extent_240"]["r"]["n"] < 8
     assert table["change"]["spearman"]["value"] is None  # too few pairs say nothing
     assert runtime.read_card(out).metrics == json.loads(json.dumps(table))
     text = (out / "card.md").read_text(encoding="utf-8")
