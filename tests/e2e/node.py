@@ -76,15 +76,15 @@ class Node:
         )
 
     def start(self) -> None:
-        log = (self.data_dir.parent / "serve.log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve"],
-            cwd=ROOT,
-            env=self.environment(),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        with (self.data_dir.parent / "serve.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "service", "serve"],
+                cwd=ROOT,
+                env=self.environment(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         wait_for("the service to be ready", self._ready)
 
     def _ready(self) -> bool:
