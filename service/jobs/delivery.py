@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from service import metrics
-from service.errors import CarinaError, DeliveryError, NotFoundError, UsageError
+from service.errors import (
+    CarinaError,
+    DeliveryError,
+    NotFoundError,
+    OutOfResourcesError,
+    UsageError,
+)
 from service.jobs.artifacts import unpack_structures
 from service.jobs.pipeline import log_failure
 from service.records import OWN_SOURCE, AuditEvent, Delivery, Instance, StudyResult
@@ -183,7 +189,7 @@ def send_due(index: Index, objects: ObjectStore, outbox: Outbox, now: datetime) 
         tried = _try(delivery, index, objects, outbox, now)
         index.set_delivery(tried)
         delivered += tried.state == "delivered"
-        if tried.state != "delivered":
+        if tried.state == "waiting":
             silent.add(delivery.destination)
         metrics.SENT.labels(tried.state).inc()
     return delivered
@@ -196,13 +202,22 @@ def _try(
     try:
         key = index.instance(delivery.sop_instance_uid).object_key
         outbox.send(objects.get(key), delivery.destination)
-    except UsageError as error:
+    except OutOfResourcesError:
+        raise
+    except (UsageError, NotFoundError) as error:
         return replace(tried, state="failed", message=error.message)
     except DeliveryError as error:
-        given_up = tried.attempts >= MOST_ATTEMPTS
-        _log.warning("delivery failed", attempts=tried.attempts, given_up=given_up)
-        return replace(tried, state="failed" if given_up else "waiting", message=error.message)
+        return _failed(tried, error.message)
+    except Exception as error:  # noqa: BLE001  # one object that breaks never holds up the others
+        log_failure("delivery broke", error, delivery_id=delivery.delivery_id)
+        return _failed(tried, f"Unexpected {type(error).__name__}: see the log.")
     return replace(tried, state="delivered", message="")
+
+
+def _failed(tried: Delivery, why: str) -> Delivery:
+    given_up = tried.attempts >= MOST_ATTEMPTS
+    _log.warning("delivery failed", attempts=tried.attempts, given_up=given_up)
+    return replace(tried, state="failed" if given_up else "waiting", message=why)
 
 
 def check_destinations(destinations: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from models.radiograph import Radiograph
 from models.refusal import Refusal
 from models.structures.anatomy import STRUCTURES
 from service import metrics
-from service.errors import CarinaError
+from service.errors import OutOfResourcesError
 from service.jobs import artifacts
 from service.jobs.artifacts import Artifact, Polylines
 from service.records import (
@@ -268,7 +268,7 @@ class Workbench:
                 message=refused.message,
                 artifacts=self.keep(pictures),
             )
-        except CarinaError:
+        except OutOfResourcesError:
             raise
         except Exception as error:  # noqa: BLE001  # one broken film never stops the ward
             log_failure("study failed", error, result_id=opened.result_id)
@@ -348,7 +348,7 @@ class Workbench:
             key = self.index.instance(prior.sop_instance_uid).object_key
             earlier = self.models.read(self.objects.get(key))
             return *self._compare(earlier, prior, film, severity, structures), ""
-        except CarinaError:
+        except OutOfResourcesError:
             raise
         except Exception as error:  # noqa: BLE001  # told on the result instead
             log_failure("comparison failed", error, prior_result_id=prior.result_id)

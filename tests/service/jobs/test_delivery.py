@@ -108,3 +108,25 @@ def test_a_silent_destination_does_not_hold_up_the_others(ward: Ward) -> None:
     assert away.tries == 1
     states = {(one.destination, one.state) for one in ward.index.deliveries()}
     assert states == {("AWAY@h:104", "waiting"), ("PACS@h:104", "delivered")}
+
+
+def test_an_object_that_is_lost_or_breaks_does_not_hold_up_the_others(ward: Ward) -> None:
+    pacs = Pacs()
+    results = [result_of(ward), result_of(ward)]
+    box = outbox(pacs, "A@h:104", "B@h:104")
+    for result in results:
+        prepare(result.result_id, ward.index, ward.objects, box, NOW)
+    lost, *_ = [one for one in ward.index.instances(results[0].study_uid) if one.modality == "SR"]
+    ward.objects.delete(lost.object_key)
+
+    def send(data: bytes, destination: str) -> None:
+        if destination == "B@h:104":
+            raise RuntimeError("DOE^JANE")
+        pacs.send(data, destination)
+
+    with capture_logs() as logs:
+        assert send_due(ward.index, ward.objects, replace(box, send=send), NOW) == 3
+    assert "JANE" not in str(logs)
+    states = {(one.destination[0], one.sop_instance_uid == lost.sop_instance_uid, one.state)
+              for one in ward.index.deliveries()}  # fmt: skip
+    assert states >= {("A", True, "failed"), ("A", False, "delivered"), ("B", False, "waiting")}

@@ -300,6 +300,24 @@ def test_a_comparison_that_breaks_leaves_the_score_and_says_so(ward: Ward) -> No
     assert "comparison with the prior failed" in result.message
 
 
+def test_a_prior_whose_bytes_are_lost_leaves_the_score_and_says_so(ward: Ward) -> None:
+    before, after = two_days(ward)
+    earlier = run(ward, before.StudyInstanceUID)
+    assert earlier.sop_instance_uid is not None
+    ward.objects.delete(ward.index.instance(earlier.sop_instance_uid).object_key)
+    result = run(ward, after.StudyInstanceUID)
+    assert (result.status, result.change) == ("ok", None)
+    assert "comparison with the prior failed" in result.message
+
+
+def test_a_film_whose_bytes_are_lost_fails_and_does_not_wait_for_ever(ward: Ward) -> None:
+    study = ward.take(film())
+    (kept,) = ward.index.instances(study)
+    ward.objects.delete(kept.object_key)
+    assert run(ward, study).status == "failed"
+    assert ward.index.pending_studies() == ()
+
+
 def test_a_prior_that_comes_late_amends_the_later_study(ward: Ward) -> None:
     before, after = two_days(ward)
     alone = run(ward, after.StudyInstanceUID)
