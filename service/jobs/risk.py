@@ -82,17 +82,28 @@ def run_risk(
 
 
 def fill_course(patient_id: str, index: Index, now: datetime, models: RiskModels) -> int:
-    """Compute the full hours of the last two days that have readings and no risk yet.
+    """Compute the full hours of the last two days that have readings and no number yet.
 
     Readings come late from a ward that charts on paper or a link that was down; the course then
-    says what would have been said at the time, and `computed_at` when it was.
+    says what would have been said at the time, and `computed_at` when it was. An hour that was
+    refused meanwhile is computed again when readings of it have arrived since.
     """
     since = now - COURSE
-    known = {_full_hour(one.at + HOUR / 2) for one in index.risks(patient_id, since)}
-    readings = index.observations(patient_id, since=since, until=now)
-    wanted = {_full_hour(one.observed_at) + HOUR for one in readings} - known
-    due = sorted(hour for hour in wanted if hour <= now)
-    for hour in due:
+    answered: set[datetime] = set()
+    refused: dict[datetime, datetime] = {}
+    for risk in index.risks(patient_id, since):
+        hour = _full_hour(risk.at + HOUR / 2)
+        if risk.probability is not None:
+            answered.add(hour)
+        else:
+            refused[hour] = max(risk.computed_at, refused.get(hour, risk.computed_at))
+    due: set[datetime] = set()
+    for reading in index.observations(patient_id, since=since, until=now):
+        hour = _full_hour(reading.observed_at) + HOUR
+        late = hour not in refused or reading.received_at > refused[hour]
+        if late and hour <= now and hour not in answered:
+            due.add(hour)
+    for hour in sorted(due):
         run_risk(patient_id, index, hour, models, computed_at=now)
     return len(due)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
+from risk.estimate import Estimate
 from service.jobs.pipeline import run_study
 from service.jobs.risk import age_years, default_risk_models, fill_course, run_risk
 from service.records import AuditEvent, Observation, Patient
@@ -75,6 +76,28 @@ def test_hours_whose_readings_came_late_are_computed_once_and_say_when(ward: War
     assert first["heart_rate"] == 85.5  # not the later reading
     fill_course("P1", ward.index, NOW, SMALL_RISK)
     assert ward.index.risks("P1") == kept
+
+
+def test_an_hour_that_was_refused_for_want_of_readings_is_computed_when_they_come(
+    ward: Ward,
+) -> None:
+    def predict(row: Mapping[str, object]) -> Estimate:
+        found = SMALL_RISK.predict(row)
+        if row.get("heart_rate") is not None:
+            return found
+        return replace(found, status="refused", probability=None, low=None, high=None)
+
+    models = replace(SMALL_RISK, predict=predict)
+    ward.index.put_patient(ADMITTED, AUDIT)
+    for hours_ago in (5, 4):  # the hourly run, while the link to the monitors was down
+        run_risk("P1", ward.index, NOW - hours_ago * HOUR, models)
+    at = NOW - 4.5 * HOUR
+    one = Observation("late", "P1", "heart_rate", 90, "", at, NOW - HOUR, "monitor")
+    ward.index.add_observations([one], AUDIT)
+    assert fill_course("P1", ward.index, NOW, models) == 1
+    numbers = [r for r in ward.index.risks("P1") if r.probability is not None]
+    assert [(NOW - r.at, r.computed_at) for r in numbers] == [(4 * HOUR, NOW)]
+    assert fill_course("P1", ward.index, NOW, models) == 0
 
 
 def test_an_impossible_reading_is_left_out(ward: Ward) -> None:
