@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -36,6 +36,9 @@ from service.store.tables import INSTANCES, PATIENTS, STUDIES
 
 Outcome = Literal["stored", "duplicate", "conflict"]
 IN_FORCE = INSTANCES.c.state != "conflict"
+OLDEST_FIRST = (STUDIES.c.ordered_at, STUDIES.c.received_at, STUDIES.c.study_uid)
+NEWEST_FIRST = tuple(column.desc() for column in OLDEST_FIRST)
+"""Some films only tell the day: of two studies of one moment the later received is the newer."""
 
 
 def like(column: ColumnElement[str], words: str) -> ColumnElement[bool]:
@@ -177,7 +180,7 @@ class Images(Database):
         self, *, patient_id: str | None = None, limit: int = 100, offset: int = 0
     ) -> tuple[Study, ...]:
         """Give the studies, newest first, of one patient or of all."""
-        query = select(STUDIES).order_by(STUDIES.c.ordered_at.desc(), STUDIES.c.study_uid)
+        query = select(STUDIES).order_by(*NEWEST_FIRST)
         if patient_id is not None:
             query = query.where(STUDIES.c.patient_id == patient_id)
         with self._read() as connection:
@@ -199,7 +202,7 @@ class Images(Database):
             select(STUDIES)
             .join(PATIENTS, PATIENTS.c.patient_id == STUDIES.c.patient_id)
             .where(*_conditions(filters))
-            .order_by(STUDIES.c.ordered_at.desc(), STUDIES.c.study_uid)
+            .order_by(*NEWEST_FIRST)
         )
         with self._read() as connection:
             rows = connection.execute(query.limit(limit).offset(offset)).mappings().all()
@@ -273,8 +276,8 @@ def _conditions(filters: StudyFilter) -> list[ColumnElement[bool]]:
         conditions.append(STUDIES.c.accession_number == filters.accession_number)
     if filters.date_from:
         conditions.append(STUDIES.c.acquired_at >= _midnight(filters.date_from))
-    if filters.date_to:
-        conditions.append(STUDIES.c.acquired_at < _midnight(filters.date_to) + timedelta(days=1))
+    if filters.date_to and filters.date_to < date.max:
+        conditions.append(STUDIES.c.acquired_at < _midnight(filters.date_to + timedelta(days=1)))
     if filters.modality:
         holds = and_(
             INSTANCES.c.study_uid == STUDIES.c.study_uid,
@@ -285,8 +288,12 @@ def _conditions(filters: StudyFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _midnight(day: Any) -> datetime:
-    return datetime.combine(day, time.min, tzinfo=UTC)
+def _midnight(day: date) -> datetime:
+    """When a day began on this machine's clock, the one that answers give the study's date in."""
+    try:
+        return datetime.combine(day, time.min).astimezone(UTC)
+    except (ValueError, OverflowError):  # the first or the last day of the calendar
+        return datetime.combine(day, time.min, tzinfo=UTC)
 
 
 def _summaries(connection: Connection, studies: tuple[Study, ...]) -> tuple[StudySummary, ...]:

@@ -11,7 +11,7 @@ from service.errors import NotFoundError
 from service.records import AuditEvent, StudyResult
 from service.store import payloads
 from service.store.database import Database
-from service.store.images import lock_patient
+from service.store.images import NEWEST_FIRST, OLDEST_FIRST, lock_patient
 from service.store.journal import write_audit, write_news
 from service.store.tables import PATIENTS, RESULTS, STUDIES
 
@@ -24,7 +24,7 @@ def _point_at_newest(connection: Connection, patient_id: str) -> None:
         select(RESULTS.c.result_id, RESULTS.c.severity)
         .join(STUDIES, STUDIES.c.study_uid == RESULTS.c.study_uid)
         .where(RESULTS.c.patient_id == patient_id, CURRENT)
-        .order_by(STUDIES.c.ordered_at.desc(), STUDIES.c.study_uid)
+        .order_by(*NEWEST_FIRST)
         .limit(1)
     )
     row = connection.execute(query).one()
@@ -111,9 +111,9 @@ class Results(Database):
     def results(self, study_uid: str) -> tuple[StudyResult, ...]:
         """Give all results of a study, oldest first; the last one is in force."""
         query = select(RESULTS).where(RESULTS.c.study_uid == study_uid)
+        ordered = query.order_by(CURRENT, RESULTS.c.revision, RESULTS.c.created_at)
         with self._read() as connection:
-            rows = connection.execute(query.order_by(RESULTS.c.revision, RESULTS.c.created_at))
-            return tuple(payloads.result(row) for row in rows.mappings())
+            return tuple(payloads.result(row) for row in connection.execute(ordered).mappings())
 
     def patient_results(self, patient_id: str) -> tuple[StudyResult, ...]:
         """Give the results in force of a patient, by time of the film, oldest first."""
@@ -121,7 +121,7 @@ class Results(Database):
             select(RESULTS)
             .join(STUDIES, STUDIES.c.study_uid == RESULTS.c.study_uid)
             .where(RESULTS.c.patient_id == patient_id, CURRENT)
-            .order_by(STUDIES.c.ordered_at, STUDIES.c.study_uid)
+            .order_by(*OLDEST_FIRST)
         )
         with self._read() as connection:
             return tuple(payloads.result(row) for row in connection.execute(query).mappings())

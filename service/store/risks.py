@@ -19,6 +19,7 @@ from service.store.tables import OBSERVATIONS, PATIENTS, RISKS, VITALS
 IN_FORCE = OBSERVATIONS.c.superseded_by.is_(None)
 OBSERVATIONS_LOCK = 0x0B5
 BATCH = 200  # bound parameters per statement stay far below the limit of both databases
+HOUR = timedelta(hours=1)
 HOUR_AGO = (timedelta(minutes=30), timedelta(minutes=90))  # what counts as "about an hour ago"
 
 Moment = tuple[str, str, datetime, str]  # patient, variable, observed_at, source
@@ -258,19 +259,35 @@ def _point_at_risk(connection: Connection, record: RiskRecord) -> None:
     connection.execute(update(PATIENTS).where(patient).values(values))
 
 
+def hour_earlier(at: datetime, course: Iterable[tuple[datetime, float]]) -> float | None:
+    """Give the probability nearest to one hour before `at`; None where there is none about then.
+
+    Parameters
+    ----------
+    course : moments and probabilities, oldest first; of two for one moment the later counts.
+    """
+    least, most = HOUR_AGO
+    about = {then: value for then, value in course if least <= at - then <= most}
+    if not about:
+        return None
+    return about[min(about, key=lambda then: abs(at - then - HOUR))]
+
+
 def _change(connection: Connection, record: RiskRecord) -> float | None:
-    """Give the difference to the newest number that is about an hour older, or None."""
+    """Give the difference to the number of about an hour earlier, or None."""
     if record.probability is None:
         return None
     query = (
-        select(RISKS.c.probability)
+        select(RISKS.c.at, RISKS.c.probability)
         .where(
             RISKS.c.patient_id == record.patient_id,
             RISKS.c.probability.is_not(None),
             RISKS.c.at <= record.at - HOUR_AGO[0],
             RISKS.c.at >= record.at - HOUR_AGO[1],
         )
-        .order_by(RISKS.c.at.desc(), RISKS.c.computed_at.desc())
+        .order_by(RISKS.c.at, RISKS.c.computed_at)
     )
-    earlier = connection.execute(query.limit(1)).scalar()
+    earlier = hour_earlier(
+        record.at, [(row.at, row.probability) for row in connection.execute(query)]
+    )
     return None if earlier is None else record.probability - earlier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -273,6 +274,54 @@ def test_studies_are_found_by_what_a_pacs_asks(filled: Index) -> None:
     assert (summary.patient, summary.modalities) == (PATIENT, ("CR",))
     assert (summary.series_count, summary.instance_count) == (1, 1)
     assert [s.study_uid for s in filled.studies(patient_id="P1", limit=1, offset=1)] == ["1.2.2"]
+
+
+@pytest.fixture
+def in_auckland(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_auckland")
+def test_studies_are_found_by_the_day_of_the_hospital(index: Index) -> None:
+    early = datetime(2026, 11, 23, 0, 30).astimezone()  # still the day before in Greenwich
+    index.add_instance(FILM, replace(STUDY, acquired_at=early), PATIENT, AUDIT)
+    for day, count in ((22, 0), (23, 1), (24, 0)):
+        asked = date(2026, 11, day)
+        found = index.find_studies(StudyFilter(date_from=asked, date_to=asked))
+        assert len(found) == count, asked
+    assert len(index.find_studies(StudyFilter(date_from=date.min, date_to=date.max))) == 1
+
+
+def test_of_two_studies_of_one_moment_the_later_received_is_the_newest(filled: Index) -> None:
+    twin = replace(STUDY, study_uid="1.2.9", received_at=NOW - HOUR)  # sorts after, came before
+    film = replace(FILM, study_uid="1.2.9", sop_instance_uid="1.2.9.1", sha256="5" * 64)
+    filled.add_instance(film, twin, PATIENT, AUDIT)
+    filled.put_patient(replace(PATIENT, admitted_at=NOW), AUDIT)
+    first = filled.add_result(replace(RESULT, result_id="r9", study_uid="1.2.9"), AUDIT)
+    newest = filled.add_result(RESULT, AUDIT)
+    assert filled.patient_results("P1") == (first, newest)
+    assert filled.worklist(now=NOW)[0][0].result == newest
+    assert [one.study_uid for one in filled.studies()] == ["1.2.3", "1.2.9"]
+    found = filled.find_studies(StudyFilter())
+    assert [one.study.study_uid for one in found] == ["1.2.3", "1.2.9"]
+
+
+def test_the_result_in_force_is_the_last_also_where_clocks_differ(filled: Index) -> None:
+    first = filled.add_result(RESULT, AUDIT)
+    slow = replace(RESULT, result_id="r2", created_at=NOW - HOUR)
+    second = filled.add_result(slow, AUDIT)
+    assert filled.results("1.2.3") == (first, second)
+
+
+def test_the_change_is_against_the_number_nearest_to_an_hour_ago(filled: Index) -> None:
+    filled.put_patient(replace(PATIENT, admitted_at=NOW), AUDIT)
+    for minutes, probability in ((89, 0.9), (61, 0.1), (31, 0.8), (0, 0.2)):
+        filled.add_risk(risk(NOW - timedelta(minutes=minutes), probability))
+    assert filled.worklist(now=NOW)[0][0].risk_change == pytest.approx(0.1)
 
 
 def test_patients_are_found_by_words_ward_and_admission(filled: Index) -> None:
