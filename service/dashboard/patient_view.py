@@ -13,6 +13,7 @@ from service.dashboard.course import Window, course
 from service.dashboard.pages import segment
 from service.dashboard.visitor import PageRoute, Visitor, reader
 from service.records import RiskRecord
+from service.store.risks import hour_earlier
 
 routes = APIRouter(route_class=PageRoute)
 
@@ -76,12 +77,6 @@ def _change(risks: tuple[RiskRecord, ...], newest: RiskRecord | None) -> float |
     """Change against about one hour earlier, as on the worklist; None without such a record."""
     if newest is None or newest.probability is None:
         return None
-    least, most = timedelta(minutes=30), timedelta(minutes=90)
-    before = [
-        one for one in risks if one.probability is not None and least <= newest.at - one.at <= most
-    ]
-    if not before:
-        return None
-    nearest = min(before, key=lambda one: abs(newest.at - one.at - timedelta(hours=1)))
-    assert nearest.probability is not None
-    return newest.probability - nearest.probability
+    course = [(one.at, one.probability) for one in risks if one.probability is not None]
+    earlier = hour_earlier(newest.at, course)
+    return None if earlier is None else newest.probability - earlier

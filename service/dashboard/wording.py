@@ -163,7 +163,7 @@ NO_FILM: Final = Refused(
 )
 FAILED: Final = Refused(
     "The models could not finish with this study.",
-    "It is tried again by itself. If this stays, tell the administrator.",
+    "Read it without a score and tell the administrator: the server's log says what broke.",
 )
 
 
