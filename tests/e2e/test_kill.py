@@ -27,14 +27,17 @@ def test_kill_9_in_the_middle_loses_no_acknowledged_film_and_scores_each_once(
     films.storescu(lonely_node, *files)  # returns when all are acknowledged, hardly one is scored
     lonely_node.kill()
     lonely_node.start()
-    client = lonely_node.client("admin")
-    for file in files:
-        ds = pydicom.dcmread(file, stop_before_pixels=True)
-        result = wait_for("a result", lambda uid=str(ds.StudyInstanceUID): result_of(client, uid))
-        assert result["sop_instance_uid"] == ds.SOPInstanceUID
-        every = listed(
-            client.get("/api/v1/results", params={"study_uid": str(ds.StudyInstanceUID)}), "results"
-        )
-        assert sum(one["current"] for one in every) == 1
-        priors = [(one["change"] or {}).get("prior_study_uid") for one in every]
-        assert len(set(priors)) == len(priors)  # judged again only for another prior
+    with lonely_node.client("admin") as client:
+        for file in files:
+            ds = pydicom.dcmread(file, stop_before_pixels=True)
+            result = wait_for(
+                "a result", lambda uid=str(ds.StudyInstanceUID): result_of(client, uid)
+            )
+            assert result["sop_instance_uid"] == ds.SOPInstanceUID
+            every = listed(
+                client.get("/api/v1/results", params={"study_uid": str(ds.StudyInstanceUID)}),
+                "results",
+            )
+            assert sum(one["current"] for one in every) == 1
+            priors = [(one["change"] or {}).get("prior_study_uid") for one in every]
+            assert len(set(priors)) == len(priors)  # judged again only for another prior
