@@ -44,7 +44,8 @@ def test_align_writes_what_the_contract_names(tmp_path: Path) -> None:
     assert arrays["warped_prior"].dtype == np.float32
     assert tuple(arrays["structures"]) == STRUCTURES
     for name in ("prior", "current", "aligned", "difference"):
-        assert Image.open(out / f"{name}.png").size == (512, 512)
+        with Image.open(out / f"{name}.png") as picture:
+            assert picture.size == (512, 512)
 
 
 def test_align_of_a_blank_film_is_refused_with_the_code_and_which_film(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_risk_columns_name_unit_range_and_whether_required(
 def test_risk_of_a_table_adds_up_to_the_log_odds(tmp_path: Path) -> None:
     table, out = tmp_path / "t.csv", tmp_path / "o.csv"
     rows = {
-        "age": [70, 40],
+        "age_years": [70, 40],
         "heart_rate": [110, 75],
         "respiratory_rate": [30, 14],
         "spo2": [88, 98],
@@ -94,7 +95,7 @@ def test_risk_of_a_table_adds_up_to_the_log_odds(tmp_path: Path) -> None:
 def test_risk_of_an_empty_table_is_wrong_usage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "t.csv").write_text("age,spo2\n")
+    (tmp_path / "t.csv").write_text("age_years,spo2\n")
     assert main(["risk", "ventilation", str(tmp_path / "t.csv"), "-o", str(tmp_path / "o")]) == 2
     assert capsys.readouterr().err.startswith("carina: ")
 
