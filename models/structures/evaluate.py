@@ -28,13 +28,21 @@ SEVERE = 5.0
 """Geographic extent from which a film counts as severe."""
 
 
+AGREEING = 0.85
+"""Dice of the radiologists' and V7's lungs below which one of the two lies beside the film.
+
+A few of the radiologists' masks are scaled or shifted against their film."""
+
+AGREED = "radiologist, where V7 agrees"
+
+
 @dataclass(frozen=True, slots=True)
 class Overlap:
     """Dice of one outline on one film.
 
     Parameters
     ----------
-    against : whose truth: "radiologist", "v7" or "projection".
+    against : whose truth: "radiologist", `AGREED`, "v7" or "projection".
     structure : its name; "lungs" for both as one.
     """
 
@@ -145,7 +153,11 @@ def _real_overlaps(data: Path, row: dict[str, str], structures: Structures) -> l
     if "right_lung" in drawn and "left_lung" in drawn:
         truths.append(("radiologist", "lungs", drawn["right_lung"] | drawn["left_lung"]))
     if _v7(data, row).is_file():
-        truths.append(("v7", "lungs", _read_mask(_v7(data, row))))
+        union = _read_mask(_v7(data, row))
+        drawn_lungs = [mask for against, name, mask in truths if name == "lungs"]
+        if drawn_lungs and dice(drawn_lungs[0], union) >= AGREEING:
+            truths += [(AGREED, name, mask) for _, name, mask in truths]
+        truths.append(("v7", "lungs", union))
     return [
         Overlap(against, name, row["patient"], dice(found[name], mask), extent)
         for against, name, mask in truths
