@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -20,9 +21,10 @@ import structlog
 import uvicorn
 from fastapi import FastAPI, Request
 
+from service import audit
 from service.api import routes
 from service.api.feed import Feed
-from service.auth import Auth
+from service.auth import Auth, address_of
 from service.context import Services
 from service.dashboard import views
 from service.dicom import listener, web
@@ -34,8 +36,7 @@ from service.jobs.pipeline import default_models
 from service.records import Role, User
 from service.settings import Settings
 from service.store.index import Index
-from service.store.objects import FileObjects, ObjectStore
-from service.store.s3 import S3Objects
+from service.store.objects import ObjectStore, open_objects
 
 log = structlog.get_logger(__name__)
 
@@ -46,18 +47,28 @@ def clock() -> datetime:
 
 
 def open_index(settings: Settings) -> Index:
-    """The index at its current schema; the data folder is made when it is missing."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """The index at its current schema; the data folder is made when it is missing.
+
+    Raises
+    ------
+    UsageError : the data folder cannot be made or written to.
+    """
+    folder = settings.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UsageError(
+            f"expected a data folder at {folder}, found: {error.strerror}; set CARINA_DATA_DIR or "
+            "--data-dir to one that this user may write"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"expected a data folder that may be written, found that {folder} may not: change its "
+            "owner, or set CARINA_DATA_DIR or --data-dir to another"
+        )
     index = Index(settings.index_url)
     index.migrate()
     return index
-
-
-def open_objects(settings: Settings) -> ObjectStore:
-    """S3-compatible when configured, else files."""
-    if settings.object_store_url:
-        return S3Objects(settings.object_store_url, settings.object_store_endpoint)
-    return FileObjects(settings.data_dir / "objects")
 
 
 def configure_logging(settings: Settings) -> None:
@@ -96,7 +107,9 @@ class Parts:
 def build(settings: Settings, role: Work) -> Parts:
     """Open the stores and the jobs for one role of a process; nothing listens yet."""
     index = open_index(settings)
-    objects = open_objects(settings)
+    objects = open_objects(
+        settings.object_store_url, settings.object_store_endpoint, settings.data_dir / "objects"
+    )
     engine = Engine(settings, index, objects, role=role)
     ingest = Ingest(
         index,
@@ -156,11 +169,14 @@ def web_app(parts: Parts) -> FastAPI:
 
 
 def _somebody(services: Services, *roles: Role) -> Callable[[Request], User]:
-    """A dependency that lets users of `roles` and admins through to DICOMweb."""
+    """A dependency that lets `roles` and admins through to DICOMweb; the audit has the others."""
 
     def identify(request: Request) -> User:
         user = services.auth.identify(request)
         if user.role is not Role.ADMIN and user.role not in roles:
+            what = f"{request.method} {getattr(request.scope.get('route'), 'path', web.PREFIX)}"
+            event = audit.denied(user, services.clock(), address_of(request), what=what)
+            services.index.add_audit(event)
             raise NotAllowedError(
                 f"expected one of the roles {', '.join((*roles, Role.ADMIN))}, found {user.role}"
             )
@@ -180,33 +196,51 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+def _server(app: FastAPI, settings: Settings) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            host=settings.http_host,
+            port=settings.http_port,
+            log_config=None,
+            access_log=False,  # paths carry patient identifiers; the audit has what matters
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+    )
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """Uvicorn raises SIGTERM again when it is done: leave by way of what is still to be closed."""
+    raise SystemExit(0)
+
+
 class Running:
     """A started service: wait for it, stop it."""
 
     def __init__(self, settings: Settings) -> None:
         _claim_port("the pages", settings.http_host, settings.http_port, "CARINA_HTTP_PORT")
+        _claim_port("DICOM", settings.dicom_host, settings.dicom_port, "CARINA_DICOM_PORT")
         self._parts = build(settings, "all")
-        self._server = _Server(
-            uvicorn.Config(
-                web_app(self._parts),
-                host=settings.http_host,
-                port=settings.http_port,
-                log_config=None,
-                access_log=False,  # paths carry patient identifiers; the audit has what matters
-                server_header=False,
-                timeout_graceful_shutdown=5,
-            )
-        )
-        self._parts.engine.start()
-        self._ports = Ports(settings, self._parts.ingest)
+        try:
+            self._server = _server(web_app(self._parts), settings)
+            self._parts.engine.start()
+            self._ports = Ports(settings, self._parts.ingest)
+        except BaseException:
+            self._parts.close()  # else the jobs' threads keep the process alive
+            raise
 
     def wait(self) -> None:
         """Serve until SIGINT or SIGTERM, then end in order: ports, pages, jobs, stores."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _leave)
         try:
             self._server.run()
         finally:
-            self._ports.close()
-            self._parts.close()
+            try:
+                self._ports.close()
+            finally:
+                self._parts.close()
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Come back when the pages answer.
@@ -231,16 +265,18 @@ class Ports:
         self._closing = threading.Event()
         self._inside: listener.Listener | None = None
         self._children: list[subprocess.Popen[bytes]] = []
+        self._keeper = threading.Thread(target=self._keep_alive, name="listeners", daemon=True)
         if settings.listener_processes == 1:
             self._inside = listener.serve(settings, ingest)
             return
         self._children = [self._spawn() for _ in range(settings.listener_processes)]
-        threading.Thread(target=self._keep_alive, name="listeners", daemon=True).start()
+        self._keeper.start()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, **_as_environment(self._settings)}
         command = [sys.executable, "-m", "service", "listen"]
-        return subprocess.Popen(command, env=environment)  # noqa: S603  # our own interpreter
+        # The pipe ends with this process, however it ends: then the listener ends as well.
+        return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)  # noqa: S603
 
     def _keep_alive(self) -> None:
         """Start a listener process again that has ended; the port stays open meanwhile."""
@@ -255,17 +291,25 @@ class Ports:
         self._closing.set()
         if self._inside is not None:
             self._inside.stop()
+        if self._children:
+            self._keeper.join()
         for child in self._children:
             child.terminate()
         for child in self._children:
-            child.wait(timeout=10)
+            try:
+                child.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
 
 
 def _as_environment(settings: Settings) -> dict[str, str]:
     """The settings that the command line overrode, for a child; one listener a child."""
     return {
         "CARINA_DATA_DIR": str(settings.data_dir),
+        "CARINA_DICOM_HOST": settings.dicom_host,
         "CARINA_DICOM_PORT": str(settings.dicom_port),
+        "CARINA_LOG_LEVEL": settings.log_level,
         "CARINA_LISTENER_PROCESSES": "1",
         "CARINA_SHARED_PORT": "true",
     }
@@ -305,6 +349,7 @@ def listen(settings: Settings, stopped: threading.Event) -> None:
     try:
         if settings.shared_port:
             port = listener.serve(settings, parts.ingest)
+            threading.Thread(target=_end_with_parent, args=(stopped,), daemon=True).start()
             stopped.wait()
             port.stop()
         else:
@@ -313,6 +358,13 @@ def listen(settings: Settings, stopped: threading.Event) -> None:
             ports.close()
     finally:
         parts.close()
+
+
+def _end_with_parent(stopped: threading.Event) -> None:
+    """A listener that outlives its service would keep the port from the next one."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    stopped.set()
 
 
 def work(settings: Settings, stopped: threading.Event) -> None:

@@ -48,7 +48,10 @@ class Settings(BaseSettings):
     time_zone: str = Field(
         "", description="IANA zone that the pages show times in; empty: the machine's"
     )
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: str = Field(
+        "INFO", pattern="(?i)^(debug|info|warning|error)$",
+        description="DEBUG, INFO, WARNING or ERROR",
+    )  # fmt: skip
 
     @property
     def index_url(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from service import app
-from service.errors import InvalidObjectError, UsageError
+from service.errors import InvalidObjectError, TooLargeError, UsageError
 from service.settings import Settings
 
 OVERRIDES = ("data_dir", "http_port", "dicom_port")
@@ -79,7 +79,7 @@ def _take(parts: app.Parts, file: Path) -> str:
     try:
         data = file.read_bytes()
         return parts.ingest.take(data, source="import", actor="console", address="local").outcome
-    except (InvalidObjectError, OSError) as error:
+    except (InvalidObjectError, TooLargeError, OSError) as error:
         print(f"{file}: {error}", file=sys.stderr)
         return "failed"
 
