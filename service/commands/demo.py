@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import secrets
 import shutil
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pydicom
@@ -43,25 +44,43 @@ class Film:
 
 def run(settings: Settings) -> int:
     """Start anew in the demo's folder, push the ward, serve until stopped."""
-    chosen = settings.model_fields_set
-    data_dir = settings.data_dir if "data_dir" in chosen else Path("carina-demo")
-    _empty(data_dir)
-    settings = settings.model_copy(
-        update={
-            "data_dir": data_dir,
-            "http_port": free_port(settings.http_port, "127.0.0.1"),
-            "dicom_port": free_port(settings.dicom_port, "127.0.0.1"),
-            "dicom_host": "127.0.0.1",  # the demo is for this machine alone
-            "log_level": settings.log_level if "log_level" in chosen else "WARNING",
-        }
-    )
+    settings = alone(settings)
+    held = _empty(settings.data_dir)
     password = secrets.token_urlsafe(9)
     _add_users(settings, password)
     running = start(settings)
     pusher = threading.Thread(target=_push_all, args=(settings, password, running), daemon=True)
     pusher.start()
-    running.wait()
+    try:
+        running.wait()
+    finally:
+        held.close()
     return 0
+
+
+def alone(settings: Settings) -> Settings:
+    """The demo's settings: this machine alone, nothing of a real installation is touched.
+
+    The environment may name the hospital's database, bucket and PACS; a made-up ward must reach
+    none of them.
+    """
+    chosen = settings.model_fields_set
+    return settings.model_copy(
+        update={
+            "data_dir": settings.data_dir if "data_dir" in chosen else Path("carina-demo"),
+            "database_url": "",
+            "object_store_url": "",
+            "destinations": (),
+            "allowed_ae_titles": (),
+            "http_host": "127.0.0.1",
+            "http_port": free_port(settings.http_port, "127.0.0.1"),
+            "dicom_host": "127.0.0.1",
+            "dicom_port": free_port(settings.dicom_port, "127.0.0.1"),
+            "listener_processes": 1,
+            "workers": max(1, settings.workers),
+            "log_level": settings.log_level if "log_level" in chosen else "WARNING",
+        }
+    )
 
 
 def free_port(wanted: int, host: str) -> int:
@@ -82,16 +101,41 @@ def free_port(wanted: int, host: str) -> int:
     )
 
 
-def _empty(data_dir: Path) -> None:
-    """The demo starts anew each time, but only ever deletes what it made itself."""
-    if data_dir.exists() and any(data_dir.iterdir()) and not (data_dir / MARK).is_file():
+def _empty(data_dir: Path) -> IO[str]:
+    """The demo starts anew each time, but only ever deletes what it made itself.
+
+    Returns
+    -------
+    The file that keeps a second demo out of the folder as long as it is open.
+
+    Raises
+    ------
+    UsageError : the folder holds other data, or a demo that is running.
+    """
+    mark = data_dir / MARK
+    if data_dir.exists() and any(data_dir.iterdir()) and not mark.is_file():
         raise UsageError(
             f"expected a new or empty folder for the demo, found data in {data_dir}: "
             "name another with --data-dir"
         )
+    if mark.is_file():
+        _hold(mark).close()
     shutil.rmtree(data_dir, ignore_errors=True)
-    data_dir.mkdir(parents=True, mode=0o700)
-    (data_dir / MARK).touch()
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return _hold(mark)
+
+
+def _hold(mark: Path) -> IO[str]:
+    file = mark.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise UsageError(
+            f"expected no demo at work in {mark.parent}, found one: stop it or name another "
+            "folder with --data-dir"
+        ) from error
+    return file
 
 
 def _add_users(settings: Settings, password: str) -> None:
