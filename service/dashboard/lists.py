@@ -85,7 +85,7 @@ def asked(  # noqa: PLR0917  # the parts of one address
 def worklist_page(
     visitor: Annotated[Visitor, Depends(anybody)], wanted: Annotated[Asked, Depends(asked)]
 ) -> Response:
-    """Admitted patients, ranked by ventilation risk unless asked otherwise."""
+    """Admitted patients, ranked by ventilation risk unless asked otherwise; a search finds all."""
     if visitor.user.role not in READERS:
         return RedirectResponse("/models", SEE_OTHER, HEADERS)
     services = visitor.desk.services
@@ -93,6 +93,7 @@ def worklist_page(
         ward=wanted.ward or None,
         band=wanted.band or None,
         search=wanted.search,
+        everybody=bool(wanted.search),  # a film alone admits nobody: this is the way to it
         sort=wanted.sort,
         descending=wanted.descending,
         limit=PAGE_ROWS,

@@ -14,6 +14,7 @@ from service.records import Patient, RiskInput, RiskRecord, risk_band
 LEAST_CHANGE = 0.0005  # half of the last digit shown
 SHOWN_REASONS = 3
 LEAST_LOG_ODDS = 0.005
+NOT_ADMITTED = "Not admitted: the risk is computed for admitted patients only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +104,17 @@ def _figure(patient: Patient, record: RiskRecord | None) -> Percent | None:
     return figures.percent(record.probability, record.low, record.high)
 
 
+def is_admitted(patient: Patient) -> bool:
+    """Whether somebody lies on a ward now, as far as Carina was told."""
+    return patient.admitted_at is not None and patient.discharged_at is None
+
+
 def _why_not(patient: Patient, record: RiskRecord | None, now: datetime, zone: Zone) -> str:
     if patient.ventilated_since is not None:
         since = zone.shown(patient.ventilated_since, now)
         return f"Ventilated since {since}: nothing to predict"
+    if record is None and not is_admitted(patient):
+        return NOT_ADMITTED
     if record is None:
         return "Not computed yet: no vital signs have arrived"
     if record.status != "ok":

@@ -195,6 +195,8 @@ def _shared_age(vitals: Sequence[Vital]) -> str:
 
 def _flags(row: WorklistRow, shown: Risk, said: Severity | None, now: datetime) -> tuple[Flag, ...]:
     flags = []
+    if not risk.is_admitted(row.patient):
+        flags.append(Flag("Not admitted", "plain", risk.NOT_ADMITTED))
     if row.patient.ventilated_since is not None:
         flags.append(Flag("Ventilated", "plain", shown.why_not))
     worse_film = said is not None and said.change is not None and said.change.direction == "worse"

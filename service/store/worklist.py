@@ -58,6 +58,7 @@ class Worklist(Database):
         ward: str | None = None,
         band: str | None = None,
         search: str = "",
+        everybody: bool = False,
         sort: str = "risk",
         descending: bool = True,
         limit: int = 50,
@@ -68,11 +69,12 @@ class Worklist(Database):
 
         Parameters
         ----------
+        everybody : patients who are not admitted as well.
         band : a name of `records.RISK_BANDS`, "unknown", or None for all.
         sort : "risk", "change", "severity", "name", "ward" or "admitted".
         now : the risk course covers the 48 hours before.
         """
-        page = narrowed(select(PATIENTS), search, ward, admitted=True)
+        page = narrowed(select(PATIENTS), search, ward, admitted=None if everybody else True)
         if band:
             page = page.where(_in_band(band))
         count = select(func.count()).select_from(page.subquery())

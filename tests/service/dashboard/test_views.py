@@ -105,7 +105,8 @@ class TestWorklist:
         assert by_name.select_one('th[aria-sort="ascending"]') is not None
 
     def test_says_so_when_nobody_matches(self, clinician: Visit) -> None:
-        assert "No admitted patient matches" in text(clinician.page("/?search=nobody-of-this-name"))
+        assert "No patient matches" in text(clinician.page("/?search=nobody-of-this-name"))
+        assert "No admitted patient matches" in text(clinician.page("/?ward=none"))
 
     @pytest.mark.parametrize("query", ["sort=nonsense", "band=nonsense", "page=9000"])
     def test_reads_an_odd_address_leniently(self, clinician: Visit, query: str) -> None:

@@ -32,6 +32,14 @@ def test_no_change_is_told_apart_from_no_value_an_hour_ago(
     assert shown(replace(ROW, risk_change=change)).change == said
 
 
+def test_somebody_who_is_not_admitted_is_said_so_and_has_no_risk() -> None:
+    row = shown(replace(ROW, risk=None))
+    assert "Not admitted" in [flag.word for flag in row.flags]
+    assert row.risk.why_not.startswith("Not admitted")
+    admitted = shown(replace(ROW, patient=replace(ROW.patient, admitted_at=NOW), risk=None))
+    assert "Not admitted" not in [flag.word for flag in admitted.flags]
+
+
 def test_all_rows_of_a_page_share_one_axis_that_holds_every_interval() -> None:
     low = replace(ROW, risk=risk_record(WARD[8], NOW, 0.01))
     page = worklist.rows([ROW, low], NOW, ZONE, HOUR)
