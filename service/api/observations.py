@@ -98,11 +98,8 @@ def keep(caller: Caller, observations: Sequence[Observation], what: str) -> int:
     counts = Counter(one.patient_id for one in observations)
     if not counts:
         return 0
-    index = caller.services.index
-    first, *others = [caller.writing(f"{what}: {n}", one) for one, n in sorted(counts.items())]
-    for event in others:
-        index.add_audit(event)
-    new = index.add_observations(observations, first)
+    events = [caller.writing(f"{what}: {n}", one) for one, n in sorted(counts.items())]
+    new = caller.services.index.add_observations(observations, *events)
     for patient_id in counts if new else ():
         caller.services.observed(patient_id)
     return new

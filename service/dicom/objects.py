@@ -197,7 +197,7 @@ def _change(
     ]
     numbers = [_number(code, value, codes.SCORE_UNIT) for code, value in scores]
     numbers.append(_number(codes.CHANGE_PROBABILITY, finding.probability_real, codes.NO_UNIT))
-    when = finding.prior_acquired_at
+    when = finding.prior_acquired_at and finding.prior_acquired_at.astimezone()
     prior = f"Prior film of {when:%Y-%m-%d}" if when else "Prior film without a date"
     return _group(
         film,

@@ -87,12 +87,16 @@ def _by_age(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 class Risks(Database):
     """Observations and risk records of patients."""
 
-    def add_observations(self, observations: Sequence[Observation], audit: AuditEvent) -> int:
+    def add_observations(self, observations: Sequence[Observation], *audits: AuditEvent) -> int:
         """Keep values; the same value of the same moment is kept once.
 
         Another value under the same identifier, or for the same patient, variable, moment and
         source, amends: the earlier row stays, marked as superseded. Unknown patients become known
         by their identifier.
+
+        Parameters
+        ----------
+        audits : one row for each patient, written with the values or not at all.
 
         Returns
         -------
@@ -105,7 +109,8 @@ class Risks(Database):
             insert_missing(connection, PATIENTS, [{"patient_id": one} for one in ids])
             for batch in _batches(observations):
                 count += _add_batch(connection, batch)
-            write_audit(connection, audit)
+            for event in audits:
+                write_audit(connection, event)
         return count
 
     def observation(self, observation_id: str) -> Observation:

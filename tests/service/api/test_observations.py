@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from risk.features import BadValue
 from service.api.observations import VARIABLES, Sent, checked
+from service.errors import OutOfResourcesError
 
 from .conftest import NOW, Stage
 
@@ -52,7 +53,19 @@ def test_good_ones_are_stored_bad_ones_are_told_and_the_risk_is_due(stage: Stage
         ("temperature", 37.0, "Cel"),
     }
     assert {o["source"] for o in kept} == {"api:clinician"}
-    assert [e.patient_id for e in stage.audits() if e.action == "write"] == ["P2", "P1"]
+    assert [e.patient_id for e in stage.audits() if e.action == "write"] == ["P1", "P2"]
+
+
+def test_values_that_could_not_be_stored_are_not_in_the_audit(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_columns: object) -> None:
+        raise OutOfResourcesError("the disk is full")
+
+    monkeypatch.setattr("service.store.risks._add_batch", full)
+    sent = [value(patient_id="P1"), value(patient_id="P2")]
+    assert stage.send("POST", "/api/v1/observations", sent).status_code == 503
+    assert [e.patient_id for e in stage.audits() if e.action == "write"] == []
 
 
 @pytest.mark.parametrize(

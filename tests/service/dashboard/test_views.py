@@ -16,12 +16,13 @@ from models import phantom
 from service.context import Services
 from service.dashboard import views
 from service.dashboard.pages import segment
-from service.records import RESEARCH_USE
+from service.records import RESEARCH_USE, Instance, Patient, Study
 from tests.conftest import ROOT
 from tests.service.dashboard import ward
 from tests.service.dashboard.conftest import Visit, bare
 
 STUDY = "/studies/1.2.826.0.1.{}.{}"
+GSPS = "1.2.840.10008.5.1.4.1.1.11.1"
 
 
 def row(page: BeautifulSoup, patient_id: str) -> Tag:
@@ -191,6 +192,17 @@ class TestStudy:
             "Stomach not visible",
         ):
             assert part in said, part
+
+    def test_a_study_without_a_film_is_not_said_to_wait_for_the_models(
+        self, clinician: Visit, services: Services
+    ) -> None:
+        note = Instance("1.9.1", GSPS, "1.9.2", "1.9", "1.2.840.10008.1.2", "k9", "9" * 64, 1,
+                        ward.NOW, "c-store:MOD", "PR")  # fmt: skip
+        study = Study("1.9", "P-9", None, ward.NOW)
+        services.index.add_instance(note, study, Patient("P-9"), ward.audit())
+        said = text(clinician.page("/studies/1.9"))
+        assert "Nothing to score" in said
+        assert "waits for the models" not in said
 
     def test_names_aligned_pictures_only_after_the_gate(self, clinician: Visit) -> None:
         def told(number: int) -> dict[str, object]:

@@ -6,6 +6,8 @@ import io
 import shutil
 import subprocess
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -90,6 +92,19 @@ def test_dcmtk_reads_the_report(tmp_path):
     )
     assert "Geographic extent of opacity" in said.stdout
     assert "3.5" in said.stdout
+
+
+def test_the_report_dates_the_prior_by_the_hospital_s_day(monkeypatch):
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    try:
+        late = datetime(2026, 2, 1, 20, 0, tzinfo=UTC)  # the second of February there
+        result = replace(scored(), change=replace(scored().change, prior_acquired_at=late))
+        sr = dcmread(io.BytesIO(severity_report(header(), result)))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert any(text.startswith("Prior film of 2026-02-02") for text in texts(sr))
 
 
 def test_the_report_carries_every_number_of_the_result():
