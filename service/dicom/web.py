@@ -18,7 +18,7 @@ from service.auth import address_of
 from service.dicom import dicom_json, qido, stow, wado
 from service.dicom.header import read_file_header, with_preamble
 from service.dicom.ingest import Ingest, Taken
-from service.errors import CarinaError, NotFoundError, UsageError
+from service.errors import CarinaError, InvalidObjectError, NotFoundError, UsageError
 from service.records import Instance, User
 from service.store.index import Index
 from service.store.objects import ObjectStore
@@ -142,6 +142,13 @@ class _Visit:
         """Header of an instance."""
         return wado.header(self.objects, instance)
 
+    def known(self, instance: Instance) -> Dataset:
+        """Header of an instance for a search; empty where it is broken: others are still found."""
+        try:
+            return self.header(instance)
+        except (InvalidObjectError, NotFoundError):
+            return Dataset()
+
 
 def _add_store(made: APIRouter, delivery: Any, ingest: Ingest, max_bytes: int) -> None:
     async def store(visit: _Visit = delivery) -> Response:
@@ -236,7 +243,7 @@ def _search(
     found: list[dicom_json.Json] = []
     for uid in _studies_below(visit, study_uid, query):
         held = [i for i in visit.index.instances(uid) if series_uid in ("", i.series_uid)]
-        found += describe(held, visit.base, visit.header, below)
+        found += describe(held, visit.base, visit.known, below)
     return _json(found[query.offset : query.offset + query.limit])
 
 
@@ -335,7 +342,7 @@ def _add_pictures(made: APIRouter, visiting: Any) -> None:
 
 def _first_header(visit: _Visit, study_uid: str) -> Dataset:
     instances = visit.index.instances(study_uid)
-    return visit.header(instances[0]) if instances else Dataset()
+    return visit.known(instances[0]) if instances else Dataset()
 
 
 def _frame_numbers(text: str) -> list[int]:

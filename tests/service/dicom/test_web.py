@@ -164,6 +164,19 @@ def test_series_and_instances_are_searched_in_a_study_and_everywhere(client):
     assert client.search_for_series(generate_uid()) == []
 
 
+def test_an_object_that_is_broken_or_lost_hides_no_other(ward, client):
+    broken, lost, good = (film(patient_id=f"P{seed}", seed=seed) for seed in range(3))
+    client.store_instances([broken, lost, good])
+    path = {ds.PatientID: ward.objects.path(ward.index.instance(ds.SOPInstanceUID).object_key)
+            for ds in (broken, lost)}  # fmt: skip
+    path["P0"].write_bytes(b"garbage")
+    path["P1"].unlink()
+
+    assert len(client.search_for_studies()) == 3
+    assert len(client.search_for_series()) == 3
+    assert len(client.search_for_instances()) == 3
+
+
 def test_metadata_is_the_header_without_pixels(client):
     ds = film()
     client.store_instances([ds])
