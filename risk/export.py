@@ -59,9 +59,9 @@ def rescale(table: Table, ratio: float) -> Table:
             t.knots,
             t.levels,
             t.log_odds,
-            tuple(round(ratio * v, 6) for v in t.variance),
+            tuple(round(ratio * v, 9) for v in t.variance),
             t.missing_log_odds,
-            round(ratio * t.missing_variance, 6),
+            round(ratio * t.missing_variance, 9),
         )
         for t in table.terms
     )
@@ -100,7 +100,7 @@ def _exported(  # noqa: PLR0917  # one call, every part of a term
         () if words else tuple(float(k) for k in one.edges),
         one.spec.levels,
         tuple(float(v) for v in np.round(curve - offset, 6)),
-        tuple(float(v) for v in np.round(variance, 6)),
+        tuple(float(v) for v in np.round(variance, 9)),
         round(absent - offset, 6),
-        0.0 if one.spec.within else round(unknown, 6),
+        0.0 if one.spec.within else round(unknown, 9),
     )

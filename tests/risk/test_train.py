@@ -172,13 +172,19 @@ def test_alarms_catch_the_share_that_was_asked_for() -> None:
     assert found.alarms_per_patient_day == pytest.approx(4 / 10)
 
 
-def test_the_vectorised_rows_are_those_that_serving_builds(shared_data: Path) -> None:
+@pytest.fixture(scope="module")
+def intensive_care(shared_data: Path) -> data.Cohort:
+    return data.eicu(shared_data / "risk")
+
+
+def test_the_vectorised_rows_are_those_that_serving_builds(
+    shared_data: Path, intensive_care: data.Cohort
+) -> None:
     from datetime import UTC, datetime, timedelta
 
     from risk.features import Reading, ventilation_row
 
-    folder = shared_data / "risk"
-    cohort = data.eicu(folder)
+    folder, cohort = shared_data / "risk", intensive_care
     hourly = pd.read_parquet(folder / "eicu_demo" / "hourly.parquet")
     stay = int(cohort.patient[len(cohort) // 2])
     start = datetime(2021, 1, 1, tzinfo=UTC)
@@ -203,8 +209,10 @@ def test_the_vectorised_rows_are_those_that_serving_builds(shared_data: Path) ->
                 assert expected[name] == pytest.approx(value, abs=1e-9), name
 
 
-def test_rows_after_the_onset_and_hidden_ventilation_are_left_out(shared_data: Path) -> None:
-    cohort = data.eicu(shared_data / "risk")
+def test_rows_after_the_onset_and_hidden_ventilation_are_left_out(
+    shared_data: Path, intensive_care: data.Cohort
+) -> None:
+    cohort = intensive_care
     assert (cohort.onset > cohort.hour).all()
     assert np.array_equal(cohort.label, cohort.onset <= cohort.hour + 12)
     stays = pd.read_csv(shared_data / "risk" / "eicu_demo" / "stays.csv")
