@@ -21,6 +21,8 @@ from models.radiograph import read_file
 from models.refusal import Refusal
 
 FOLDS = 5
+REAL = "frontal film"
+"""How real films that nothing was done to are named."""
 _LONGEST = 288  # pixels; ample for a frame of 160
 _OTHER_PARTS = {"hip": "hip_cr_rle.dcm", "leg": "leg_cr_jpeg_lossless.dcm"}
 
@@ -68,7 +70,7 @@ def make(
 
 def _frontal(films: list[Film], folds: list[int], rng: np.random.Generator) -> Iterator[Example]:
     for film, fold in zip(films, folds, strict=True):
-        yield Example(film, "frontal", "frontal film", fold)
+        yield Example(film, "frontal", REAL, fold)
         yield Example(examples.as_sent(film, rng), "frontal", "frontal film, varied", fold)
         yield Example(examples.as_sent(film, rng), "frontal", "frontal film, varied", fold)
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.quality.data import FOLDS, make, read_films
+from models.quality.data import FOLDS, REAL, make, read_films
 from models.quality.export import export
 from models.quality.kinds import KINDS
 from models.quality.net import Features, Heads, fit_heads
@@ -103,7 +103,8 @@ def train(data: Path, out: Path, *, resume: bool = True, quick: bool = False) ->
     np.savez_compressed(out / "held_out.npz", **asdict(seen), kinds=examples.kinds,
                         made=examples.made, fold=examples.fold)  # fmt: skip
     heads = _fit(examples, np.ones(len(examples.kinds), np.bool_), config)
-    least = least_frontal(seen.probabilities[examples.kinds == 0, 0], config.accepted)
+    real = examples.made == REAL
+    least = least_frontal(seen.probabilities[real, 0], config.accepted)
     export(Features(), heads, out, {"least_frontal": round(least, 4), "training": asdict(config)})
 
 
@@ -168,7 +169,7 @@ def judge(
 
 
 def least_frontal(probabilities: NDArray[np.float32], accepted: float) -> float:
-    """The probability that the share `accepted` of held-out frontal films reaches, at most 0.5."""
+    """The probability that the share `accepted` of held-out films reaches, at most 0.5."""
     return min(0.5, float(np.quantile(probabilities, 1.0 - accepted)))
 
 

@@ -16,13 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models import runtime
 from models.severity.predict import WEIGHTS
 from service.errors import UsageError
-from service.jobs import cluster, crew, films, table
+from service.jobs import cluster, films, table
 from service.jobs.films import Film
 from service.jobs.journal import Journal
-from service.jobs.scored import Row, score_film, warm_up
+from service.jobs.local import score_films
+from service.jobs.scored import Row
 
 ENGINES = ("local", "ray")
-LIMIT_S = 120.0  # for one film; a hostile file may not hold up a cohort
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +114,7 @@ def _rows(wanted: Sequence[Film], engine: str, workers: int | None) -> Iterator[
         yield from cluster.rows(wanted, workers)
         return
     count = workers or len(os.sched_getaffinity(0))
-    for number, said in crew.run(score_film, wanted, count, prepare=warm_up, limit_s=LIMIT_S):
-        yield _lost(wanted[number], said) if isinstance(said, crew.Lost) else said
-
-
-def _lost(film: Film, lost: crew.Lost) -> Row:
-    return Row(path=film.path, status="failed", reason=lost.reason)
+    yield from score_films(wanted, count)
 
 
 def _watched(rows: Iterator[Row], total: int, resumed: int) -> Iterator[Row]:

@@ -18,7 +18,7 @@ import pytest
 
 from models.severity import predict
 from service.errors import UsageError
-from service.jobs import cohort
+from service.jobs import cohort, crew
 from service.jobs.cohort import journal_path, score_cohort
 from service.jobs.films import Film
 from service.jobs.scored import COLUMNS, Row, score_film
@@ -133,12 +133,12 @@ def test_a_finished_run_resumed_does_nothing_again_and_a_new_film_is_added(ward,
 
 def test_a_film_that_cost_its_process_is_a_row_and_is_tried_again(ward, tmp_path, monkeypatch):
     def lost(work, tasks, workers, **options):
-        yield from ((number, cohort.crew.Lost("worker_died: by SIGKILL")) for number, _ in
+        yield from ((number, crew.Lost("worker_died: by SIGKILL")) for number, _ in
                     enumerate(tasks))  # fmt: skip
 
     output = tmp_path / "out.csv"
     with monkeypatch.context() as patched:
-        patched.setattr(cohort.crew, "run", lost)
+        patched.setattr(crew, "run", lost)
         summary = score_cohort([str(ward / "cut.dcm")], output)
     assert (summary.failed, summary.ok) == (1, 0)
     row = pd.read_csv(output).iloc[0]
