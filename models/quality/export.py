@@ -81,8 +81,8 @@ def card(out: Path, parameters: dict[str, Any]) -> runtime.ModelCard:
         limits=(
             "no real lateral film, and of other body parts only one hip and one leg, were "
             "available: tags are asked first, and the figures for these sorts are optimistic",
-            "a left-right mirrored film is not detected here; one film in 25 of those negated "
-            "passes; a drawn phantom upside down may pass, real films do not",
+            "a left-right mirrored film is not detected here; some negated films pass (see the "
+            "table), and a drawn phantom upside down may",
             "children, lordotic and decubitus films were not tested",
             "research software, not a medical device",
         ),
