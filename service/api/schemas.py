@@ -43,7 +43,6 @@ Identifier = Annotated[
     StringConstraints(min_length=1, max_length=64, pattern=NO_CONTROL),
     Field(description="as the hospital writes it, DICOM PatientID"),
 ]
-Uid = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=NO_CONTROL)]
 Word = Annotated[str, StringConstraints(max_length=64, pattern=NO_CONTROL)]
 Unit = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=NO_CONTROL)]
 PersonName = Annotated[str, StringConstraints(max_length=324, pattern=NO_CONTROL)]
