@@ -86,6 +86,8 @@ def configure_logging(settings: Settings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr)
+    # pydicom's warnings quote the offending value, which may be a patient's name.
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
 
 
 @dataclass(slots=True)
