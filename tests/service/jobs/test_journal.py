@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import UsageError
@@ -23,6 +23,7 @@ def test_rows_come_back_as_they_were_written(tmp_path):
 
 
 @given(cut=st.integers(0, 3000))
+@settings(max_examples=30, deadline=None)
 def test_a_journal_cut_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path_factory, cut):
     path = tmp_path_factory.mktemp("journal") / "j"
     with Journal(path, "m-1", resume=False) as journal:
