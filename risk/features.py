@@ -15,6 +15,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from risk.units import CONVERSIONS, SAME_UNIT, Conversion
+
 Row = dict[str, object]
 Kind = Literal["number", "level"]
 
@@ -290,54 +292,6 @@ def columns(name: str) -> pd.DataFrame:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """value * factor + offset gives our unit; applies to a named unit or to a certain range."""
-
-    variable: str
-    units: tuple[str, ...]
-    factor: float
-    offset: float = 0.0
-    certain_low: float = math.nan
-    certain_high: float = math.nan
-
-
-# A range is "certain" only where no living patient has that number in our own unit.
-CONVERSIONS: tuple[Conversion, ...] = (
-    Conversion("temperature", ("[degF]", "degF", "F"), 5 / 9, -160 / 9, 80.0, 112.0),
-    Conversion("fio2", ("%",), 0.01, 0.0, 21.0, 100.0),
-    Conversion("spo2", ("fraction", "1", "{fraction}"), 100.0, 0.0, 0.4, 1.0),
-    Conversion("pao2", ("kPa",), 7.50062),
-    Conversion("paco2", ("kPa",), 7.50062),
-    Conversion("creatinine", ("umol/L", "µmol/L"), 1 / 88.42, 0.0, 45.0, 2600.0),
-    Conversion("urea", ("mg/dL",), 0.357),  # as urea nitrogen: 1 mg/dL = 0.357 mmol/L
-    Conversion("haemoglobin", ("g/L",), 0.1, 0.0, 40.0, 250.0),
-    Conversion("haemoglobin", ("mmol/L",), 1.6114),
-    Conversion("wbc", ("/uL",), 0.001, 0.0, 1000.0, 500000.0),
-    Conversion("lymphocytes", ("/uL",), 0.001, 0.0, 150.0, 100000.0),
-    Conversion("lactate", ("mg/dL",), 0.111),
-    Conversion("crp", ("mg/dL",), 10.0),
-)
-
-# Other spellings of our own units.
-_SAME_UNIT: Mapping[str, frozenset[str]] = {
-    "/min": frozenset({"/min", "bpm", "{beats}/min", "{breaths}/min", "1/min"}),
-    "mm[Hg]": frozenset({"mm[Hg]", "mmHg"}),
-    "Cel": frozenset({"Cel", "°C", "C", "degC"}),
-    "fraction": frozenset({"fraction", "1", "{fraction}"}),
-    "%": frozenset({"%", "percent"}),
-    "L/min": frozenset({"L/min", "l/min"}),
-    "points": frozenset({"points", "{score}", "score", "1"}),
-    "pH": frozenset({"pH", "[pH]", "1"}),
-    "mmol/L": frozenset({"mmol/L", "meq/L"}),
-    "10*9/L": frozenset({"10*9/L", "10*3/uL", "K/uL", "K/mcL"}),
-    "g/dL": frozenset({"g/dL"}),
-    "mg/dL": frozenset({"mg/dL"}),
-    "mg/L": frozenset({"mg/L"}),
-    "mL/h": frozenset({"mL/h", "mL"}),
-}
-
-
 def normalise(variable: Variable, value: float, unit: str = "") -> float:
     """`value` in the variable's own unit.
 
@@ -364,7 +318,7 @@ def normalise(variable: Variable, value: float, unit: str = "") -> float:
 
 
 def _converted(variable: Variable, value: float, unit: str) -> float:
-    own = _SAME_UNIT.get(variable.unit, frozenset({variable.unit}))
+    own = SAME_UNIT.get(variable.unit, frozenset({variable.unit}))
     base = base_name(variable.name)
     rules = [rule for rule in CONVERSIONS if rule.variable == base]
     if unit and unit not in own:

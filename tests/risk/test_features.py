@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from risk.features import (
@@ -91,6 +91,7 @@ def test_a_value_that_may_mean_two_things_or_nothing_is_refused_with_what_to_do(
         normalise(BY_NAME[name], value, unit)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(VENTILATION), st.floats(0, 1))
 def test_a_plausible_value_in_its_own_unit_stays_as_it_is(variable, share: float) -> None:  # type: ignore[no-untyped-def]
     value = variable.low + share * (variable.high - variable.low)
@@ -154,6 +155,7 @@ def test_the_pressure_change_counts_from_the_first_reading_of_two_days() -> None
     assert row["systolic_bp_change_48h"] == pytest.approx(-50.0)
 
 
+@settings(deadline=None)
 @given(st.permutations([(1, 80), (2, 90), (2, 95), (4, 70), (7, 60)]))
 def test_the_order_of_the_readings_does_not_matter(beats: list[tuple[int, int]]) -> None:
     def row(values: list[tuple[int, int]]) -> object:
