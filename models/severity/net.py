@@ -17,6 +17,7 @@ INPUT_SIZE = 320  # the frame that serving hands over
 VIEW_SIZE = 288  # what the backbone sees; nine cells of 32 pixels
 FEATURES = 1280
 CELLS = VIEW_SIZE // 32
+MARGIN = 16  # pixels of the frame around the film in the second view: a tenth smaller
 ZONE_ROWS = (0.27, 0.47, 0.66)  # where the zones usually lie in the frame; learned from there on
 ZONE_COLUMNS = (0.30, 0.70)  # the patient's right is on the left
 
@@ -88,7 +89,10 @@ class SeverityNet(nn.Module):
 
 
 class ServedNet(nn.Module):
-    """What is exported: frame in, reading averaged over the film and its mirror image.
+    """What is exported: frame in, reading averaged over two scales and their mirror images.
+
+    The second view has a margin around the film, so that lungs which fill the frame (cropped
+    films) are also seen at a usual size.
 
     Parameters
     ----------
@@ -108,21 +112,29 @@ class ServedNet(nn.Module):
 
         Returns
         -------
-        extent (N,), zones (N, 6), embedding (N, E), heat (N, 9, 9) in [0, 1].
+        extent (N,), zones (N, 6), embedding (N, E), heat (N, 9, 9) in [0, 1], of the first view.
         """
-        view = shrink(films)
         count = films.shape[0]
-        seen = self.net(torch.cat([view, view.flip(3)]))
-        mirror_zones = seen.zones[count:].index_select(1, self.get_buffer("mirrored"))
-        mirror_cells = seen.activation[count:].flip(2)
+        straight = torch.cat([shrink(films), shrink(functional.pad(films, (MARGIN,) * 4))])
+        seen = self.net(torch.cat([straight, straight.flip(3)]))
+        mirror_zones = seen.zones[2 * count :].index_select(1, self.get_buffer("mirrored"))
+        mirror_cells = seen.activation[2 * count : 3 * count].flip(2)
         cells = 0.5 * (seen.activation[:count] + mirror_cells)
         heat = (cells - self.heat_floor) / (self.heat_scale - self.heat_floor)
+        zones = 0.5 * (seen.zones[: 2 * count] + mirror_zones)
         return (
-            0.5 * (seen.extent[:count] + seen.extent[count:]),
-            0.5 * (seen.zones[:count] + mirror_zones),
-            0.5 * (seen.embedding[:count] + seen.embedding[count:]),
+            0.5 * (halves_mean(seen.extent[: 2 * count]) + halves_mean(seen.extent[2 * count :])),
+            halves_mean(zones),
+            0.5
+            * (halves_mean(seen.embedding[: 2 * count]) + halves_mean(seen.embedding[2 * count :])),
             heat.clamp(0.0, 1.0),
         )
+
+
+def halves_mean(both: Tensor) -> Tensor:
+    """Mean of the first and the second half of a batch."""
+    count = both.shape[0] // 2
+    return 0.5 * (both[:count] + both[count:])
 
 
 def usual_places() -> Tensor:
@@ -137,7 +149,7 @@ def usual_places() -> Tensor:
 
 
 def shrink(films: Tensor) -> Tensor:
-    """Frames (N, 1, 320, 320) to what the backbone sees (N, 1, 288, 288)."""
+    """Frames (N, 1, S, S) to what the backbone sees (N, 1, 288, 288)."""
     return functional.interpolate(
         films, size=(VIEW_SIZE, VIEW_SIZE), mode="bilinear", align_corners=False
     )
