@@ -90,6 +90,8 @@ def evaluate(data: Path, out: Path, *, run: Path | None = None) -> dict[str, Any
         calibration = calibrate(films, held)
     judged = judge(films, held)
     figures = measure(judged, data, calibration, known=run is None)
+    if run is not None:
+        figures["folds_planned"] = int(card.parameters["training"]["folds"])
     parameters = {**card.parameters, **calibration_to_parameters(calibration)}
     card = replace(card, metrics=figures, parameters=parameters)
     runtime.write_card(out, card)
@@ -330,6 +332,9 @@ def card_text(card: runtime.ModelCard) -> str:
     """The card for people: markdown with one table of figures."""
     lines = [f"# {card.label}", "", card.task, "", f"Licence: {card.licence}", ""]
     lines += [f"Figures: {card.metrics['ground']}.", f"Split: {card.split}.", ""]
+    if len(card.metrics["folds"]) < card.metrics.get("folds_planned", 0):
+        done, planned = len(card.metrics["folds"]), card.metrics["folds_planned"]
+        lines += [f"Only {done} of {planned} folds were trained: the rest is not measured.", ""]
     lines += [
         "| figure | value | 95 % interval | films or pairs | patients |",
         "|---|---|---|---|---|",
