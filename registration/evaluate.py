@@ -64,8 +64,15 @@ def aligners(net: VelocityNet) -> dict[str, Aligner]:
         "affine": lambda moving, fixed: _affine(moving, fixed).on_frame(),
         "simpleitk_bspline": bspline,
         "simpleitk_demons": demons,
+        "carina_without_refinement": lambda m, f: map_between(m, f, net, steps=0).on_frame(),
+        "carina_without_network": lambda m, f: map_between(m, f, _still).on_frame(),
         "carina": lambda moving, fixed: map_between(moving, fixed, net).on_frame(),
     }
+
+
+def _still(moving: NDArray[np.float32], fixed: NDArray[np.float32]) -> NDArray[np.float32]:
+    """In the network's place: nothing to deform."""
+    return np.zeros((2, SIZE, SIZE), np.float32)
 
 
 def _affine(moving: Side, fixed: Side) -> Mapping:
@@ -131,7 +138,7 @@ def _side(films: pairs.Films, row: int) -> Side:
     return Side(channels[0], channels[1:], pairs.whole_frame())
 
 
-def smooth_field(seed: int, largest_px: float = 9.0) -> NDArray[np.float32]:
+def smooth_field(seed: int, largest_px: float = 0.047 * SIZE) -> NDArray[np.float32]:
     """A known smooth diffeomorphism (2, s, s), unlike those of training: Gaussian noise."""
     rng = np.random.default_rng(seed)
     coarse = rng.normal(size=(2, 24, 24))
@@ -222,7 +229,7 @@ def disease_kept(
             clean.frame,
         )
         true_shadow = warp(shadow, truth)
-        if true_shadow.sum() < 10:
+        if true_shadow.sum() < 1e-3 * SIZE**2:
             continue
         base = _affine(moving, fixed).on_frame()
         false_affine = _false_change(clean, fixed, base)
@@ -249,15 +256,15 @@ def disease_kept(
 
 
 def _shadow(side: Side, seed: int) -> NDArray[np.float32]:
-    """(s, s) in [0, 1]: a soft round opacity of 8-20 px radius centred in a lung."""
+    """(s, s) in [0, 1]: a soft round opacity centred in a lung, radius 4-10 % of the width."""
     rng = np.random.default_rng(seed)
     inside = np.argwhere(side.guides[:2].max(axis=0) > 0.9)
     if len(inside) == 0:
         return np.zeros((SIZE, SIZE), np.float32)
     centre = inside[rng.integers(len(inside))].reshape(2, 1, 1)
     distance = np.sqrt(np.square(identity_grid((SIZE, SIZE)) - centre).sum(0))
-    radius = rng.uniform(8, 20)
-    return np.asarray(1 / (1 + np.exp((distance - radius) / 2)), np.float32)
+    radius = rng.uniform(0.04, 0.10) * SIZE
+    return np.asarray(1 / (1 + np.exp((distance - radius) / (0.01 * SIZE))), np.float32)
 
 
 def _false_change(clean: Side, fixed: Side, field: NDArray[np.float32]) -> float:

@@ -19,6 +19,7 @@ from registration import affine, quality
 from registration.difference import difference
 from registration.mapping import Mapping
 from registration.pair import AFFINE_SIZE, SIZE, Side, side
+from registration.refine import STEPS, refine
 from registration.warp import identity_grid, integrate, sample, warp
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -82,12 +83,12 @@ def affine_between(prior: Side, current: Side) -> affine.Affine:
     return affine.rescale(coarse, SIZE / AFFINE_SIZE)
 
 
-def map_between(prior: Side, current: Side, net: VelocityNet) -> Mapping:
-    """Affine from structures, then the network's diffeomorphism."""
+def map_between(prior: Side, current: Side, net: VelocityNet, steps: int = STEPS) -> Mapping:
+    """Affine from structures, the network's diffeomorphism, `steps` of refinement on this pair."""
     matrix = affine_between(prior, current)
     points = affine.apply(matrix, identity_grid((SIZE, SIZE)))
     moving = np.stack([sample(channel, points) for channel in prior.channels()])
-    velocity = net(moving, current.channels())
+    velocity = refine(net(moving, current.channels()), moving, current.channels(), steps)
     return Mapping(prior.frame, current.frame, matrix, integrate(velocity), integrate(-velocity))
 
 
