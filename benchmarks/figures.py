@@ -53,17 +53,23 @@ SECTIONS = (
             Row("change, direction right where readers differ by > 0.5", "change.direction"),
             Row("90 % interval, coverage on other patients", "interval_90.coverage"),
             Row("NIH normals, 95th percentile of extent", "nih_normals.p95"),
-            Row("heat map in the lungs, pixel AUROC against radiologists", "heat.auroc"),
+            Row(
+                "heat map in the lungs, median pixel AUROC of a film, against radiologists",
+                "heat.median_pixel_auroc",
+            ),
         ),
     ),
     Section(
         "structures",
         Path("models/structures/weights/card.json"),
         (
-            Row("lungs on real films, Dice with radiologists", "dice.radiologists.lungs"),
-            Row("lungs on real films, Dice with V7", "dice.v7.lungs"),
-            Row("cardiomediastinum, Dice", "dice.radiologists.cardiomediastinum"),
-            Row("mean Dice of 20, projections of unseen deformations", "dice.projections.mean"),
+            Row("lungs on real films, Dice with radiologists", "dice.radiologist: lungs"),
+            Row("lungs on real films, Dice with V7", "dice.v7: lungs"),
+            Row("cardiomediastinum, Dice", "dice.radiologist: mediastinum"),
+            Row(
+                "mean Dice of 20, projections of unseen deformations",
+                "projection: mean of structures",
+            ),
         ),
     ),
     Section(

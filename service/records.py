@@ -11,7 +11,6 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Literal
 
-
 RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis or treatment."
 
 

@@ -24,7 +24,7 @@ class Row:
     path : the film as the command found it; `shard.tar::member` within a shard.
     acquired_at : local time as the file states it, ISO 8601; "" where it does not.
     status : "ok", "refused" (the film cannot be scored), "failed" (the program could not).
-    reason : "" when ok, else a code, a colon and words.
+    reason : "" when ok, the refusal code when refused; a code, a colon and words when failed.
     pxs, extent, ... : as `models.severity.predict.Severity`; None unless ok.
     model : name, version and checksum of the weights; "" unless ok.
     seconds : reading, checking and scoring.
@@ -69,7 +69,7 @@ def score_film(film: Film) -> Row:
         quality.check(radiograph)
         facts = _facts(predict.score(radiograph))
     except Refusal as refusal:
-        facts = {"status": "refused", "reason": f"{refusal.code}: {refusal.message}"}
+        facts = {"status": "refused", "reason": refusal.code}
     seconds = round(time.perf_counter() - started, 4)
     return Row(path=film.path, **_identity(radiograph), **facts, seconds=seconds)
 

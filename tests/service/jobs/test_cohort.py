@@ -41,9 +41,9 @@ def test_a_folder_of_good_and_bad_films_is_a_table_with_a_row_for_each(ward, tmp
     assert (summary.films, summary.ok, summary.refused, summary.failed) == (7, 4, 3, 0)
     for name, code in (("cut.dcm", "truncated"), ("none.dcm", "undecodable")):
         assert by_name[name]["status"] == "refused"
-        assert by_name[name]["reason"].startswith(f"{code}: ")
+        assert by_name[name]["reason"] == code
         assert math.isnan(by_name[name]["extent"])
-    assert by_name["lateral.dcm"]["reason"].startswith("not_frontal: ")
+    assert by_name["lateral.dcm"]["reason"] == "not_frontal"
     assert by_name["lateral.dcm"]["patient_id"] == "P4"
     good = by_name["IM0001"]
     assert (good["status"], good["reason"], good["view"]) == ("ok", "", "PA")
@@ -79,7 +79,7 @@ def test_a_shard_scores_like_the_files_in_it(ward):
     assert [film.path.split("::")[1] for film in members] == ["k.films/IM0000", "k.cut.dcm"]
     inside, outside = score_film(members[0]), score_film(Film("f", str(ward / "films/IM0000")))
     assert (inside.extent, inside.zone_left_lower) == (outside.extent, outside.zone_left_lower)
-    assert score_film(members[1]).reason.startswith("truncated: ")
+    assert score_film(members[1]).reason == "truncated"
 
 
 RUN = """
