@@ -83,7 +83,7 @@ def configure_logging(settings: Settings) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the one of that moment
     )
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr)
     # pydicom's warnings quote the offending value, which may be a patient's name.

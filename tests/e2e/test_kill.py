@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def test_kill_9_in_the_middle_loses_no_acknowledged_film_and_scores_each_once(
     films.storescu(lonely_node, *files)  # returns when all are acknowledged, hardly one is scored
     lonely_node.kill()
     lonely_node.start()
-    with lonely_node.client("admin") as client:
+    with closing(lonely_node.client("admin")) as client:
         for file in files:
             ds = pydicom.dcmread(file, stop_before_pixels=True)
             result = wait_for(

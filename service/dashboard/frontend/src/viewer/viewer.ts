@@ -33,6 +33,7 @@ function structuresAt(scene: Scene, column: number, row: number): string[] {
 
 export class Viewer {
   private waiting = false;
+  private wanted: Mode = "film";
 
   private constructor(
     private readonly canvas: HTMLCanvasElement,
@@ -86,8 +87,11 @@ export class Viewer {
     return moved(usual, window.width - own.width, window.level - own.level);
   }
 
+  /** The last mode asked for wins, whichever pictures arrive first. */
   async show(mode: Mode): Promise<void> {
+    this.wanted = mode;
     await this.ready(mode);
+    if (this.wanted !== mode) return;
     this.scene.mode = mode;
     this.changed();
   }
