@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import JPEG2000 as JPEG2000_LOSSY
@@ -20,11 +22,20 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 
 from models.ct import read_chest
 from models.film import Exposure
-from models.projection import Clutter, Projector, bedside, random_clutter, random_stance, render
+from models.projection import (
+    Clutter,
+    Projector,
+    Stance,
+    bedside,
+    random_clutter,
+    random_stance,
+    render,
+)
 
 SIZE = 768
 PREFIX = "1.2.826.0.1.3680043.10.1654."  # pydicom's free root with a suffix of our own
 OUT = Path("service/demo_ward")
+_projectors: list[Projector] = []
 CLEAN = Clutter(wires=0, effusions=(0.0, 0.0), ground_glass=0.65)
 
 
@@ -166,20 +177,37 @@ def main() -> None:
     options.add_argument("-o", "--output", type=Path, default=OUT)
     chosen = options.parse_args()
     chosen.output.mkdir(parents=True, exist_ok=True)
-    projector = Projector(read_chest(chosen.ct))
-    ward = [_patient(plan, number, projector, chosen.output) for number, plan in enumerate(WARD)]
+    with ProcessPoolExecutor(2, initializer=_start, initargs=(chosen.ct,)) as pool:
+        ward = list(pool.map(_patient, WARD, range(len(WARD)), [chosen.output] * len(WARD)))
     text = json.dumps(ward, indent=1, ensure_ascii=False)
     (chosen.output / "ward.json").write_text(text + "\n", encoding="utf-8")
     total = sum(file.stat().st_size for file in chosen.output.iterdir())
     print(f"{len(WARD)} patients, {sum(len(p.films) for p in WARD)} films, {total / 1e6:.1f} MB")
 
 
-def _patient(plan: Plan, number: int, projector: Projector, out: Path) -> dict[str, object]:
-    films = []
+def careful(stance: Stance) -> Stance:
+    """The patient placed as a radiographer would: hardly turned, lungs filling the field."""
+    turned = tuple(0.4 * angle for angle in stance.turn_deg)
+    return replace(
+        stance,
+        turn_deg=(turned[0], turned[1], turned[2]),
+        field_mm=350.0 + 0.3 * (stance.field_mm - 350.0),
+        breath=min(max(stance.breath, 0.95), 1.2),
+    )
+
+
+def _start(ct: Path) -> None:
+    """Each process reads the CT once."""
+    torch.set_num_threads(1)
+    _projectors.append(Projector(read_chest(ct)))
+
+
+def _patient(plan: Plan, number: int, out: Path) -> dict[str, object]:
+    projector, films = _projectors[0], []
     for index, film in enumerate(plan.films):
         seed = 7000 + 10 * number + index
         rng = np.random.default_rng([seed, 3])
-        stance = random_stance(rng)
+        stance = careful(random_stance(rng))
         phantom = render(
             projector,
             seed,
@@ -188,7 +216,7 @@ def _patient(plan: Plan, number: int, projector: Projector, out: Path) -> dict[s
             size=SIZE,
             clutter=replace(CLEAN, wires=random_clutter(rng).wires) if film.supine else CLEAN,
             exposure=Exposure(),
-            stance=bedside(stance) if film.supine else stance,
+            stance=bedside(stance) if film.supine else replace(stance, anterior=False),
         )
         file = f"{plan.patient_id}-{index + 1}.dcm"
         _dicom(plan, film, index, phantom.pixels, phantom.spacing_mm).save_as(
