@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from service.records import AuditEvent, User
@@ -29,9 +30,21 @@ def read(
     )
 
 
-def read_list(user: User, at: datetime, address: str, *, what: str, count: int) -> AuditEvent:
-    """A user saw a list of patients or of their data: one row with the number of entries."""
-    return AuditEvent(
+def read_list(
+    user: User,
+    at: datetime,
+    address: str,
+    *,
+    what: str,
+    count: int,
+    patient_ids: Iterable[str] = (),
+) -> tuple[AuditEvent, ...]:
+    """A user saw a list: a row for each patient on it, and one with the number of entries."""
+    seen = tuple(
+        read(user, at, address, patient_id=one, what=f"{what}, as one of a list")
+        for one in dict.fromkeys(patient_ids)
+    )
+    whole = AuditEvent(
         at=at,
         actor=user.username,
         action="read",
@@ -39,6 +52,7 @@ def read_list(user: User, at: datetime, address: str, *, what: str, count: int) 
         address=address,
         detail=f"{what}: {count}",
     )
+    return (*seen, whole)
 
 
 def write(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -71,12 +71,17 @@ class Caller:
         )
         self.services.index.add_audit(event)
 
-    def saw_list(self, what: str, count: int) -> None:
-        """Audit a look at a list over patients."""
-        event = audit.read_list(
-            self.user, self.services.clock(), self.address, what=what, count=count
+    def saw_list(self, what: str, count: int, patient_ids: Iterable[str] = ()) -> None:
+        """Audit a look at a list over patients: each patient on it, and the list."""
+        events = audit.read_list(
+            self.user,
+            self.services.clock(),
+            self.address,
+            what=what,
+            count=count,
+            patient_ids=patient_ids,
         )
-        self.services.index.add_audit(event)
+        self.services.index.add_audits(events)
 
     def writing(self, what: str, patient_id: str | None) -> AuditEvent:
         """The audit event of a write, for the transaction of the write itself."""

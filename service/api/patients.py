@@ -36,7 +36,7 @@ def patients(
     found = caller.services.index.patients(
         search=search, ward=ward or None, admitted=admitted, limit=limit, offset=offset
     )
-    caller.saw_list("patients", len(found))
+    caller.saw_list("patients", len(found), (one.patient_id for one in found))
     return PatientsOut(patients=[PatientOut.of(one) for one in found])
 
 

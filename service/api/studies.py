@@ -37,7 +37,7 @@ def studies(
     if patient_id:
         caller.saw(patient_id, f"studies: {len(found)}")
     else:
-        caller.saw_list("studies", len(found))
+        caller.saw_list("studies", len(found), (one.patient_id for one in found))
     return StudiesOut(studies=[StudyOut.of(one) for one in found])
 
 

@@ -38,7 +38,7 @@ def worklist(
         offset=offset,
         now=now,
     )
-    caller.saw_list("worklist", len(rows))
+    caller.saw_list("worklist", len(rows), (row.patient.patient_id for row in rows))
     return WorklistOut(total=total, now=now, rows=[WorklistRowOut.of(row, now) for row in rows])
 
 

@@ -103,7 +103,7 @@ def worklist_page(
     every = timedelta(minutes=services.settings.risk_interval_minutes)
     prepared = worklist.rows(found, visitor.now, visitor.desk.zone, every)
     wards = services.index.wards()
-    visitor.saw_list("worklist", len(found))
+    visitor.saw_list("worklist", len(found), (row.patient.patient_id for row in found))
     return visitor.show(
         "worklist.html",
         entry="worklist",

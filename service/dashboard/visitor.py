@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -86,14 +86,19 @@ class Visitor:
             )
             self.desk.services.index.add_audit(event)
 
-    def saw_list(self, page: str, count: int) -> None:
-        """Audit a look at a list over patients."""
+    def saw_list(self, page: str, count: int, patient_ids: Iterable[str] = ()) -> None:
+        """Audit a look at a list over patients: each patient on it, and the list."""
         if self._renews(page, str(self.request.url.query)):
             return
-        event = audit.read_list(
-            self.user, self.now, address_of(self.request), what=page, count=count
+        events = audit.read_list(
+            self.user,
+            self.now,
+            address_of(self.request),
+            what=page,
+            count=count,
+            patient_ids=patient_ids,
         )
-        self.desk.services.index.add_audit(event)
+        self.desk.services.index.add_audits(events)
 
     def _renews(self, page: str, about: str) -> bool:
         viewings, name = self.desk.viewings, self.user.username

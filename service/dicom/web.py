@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from service.dicom import dicom_json, qido, stow, wado
 from service.dicom.header import read_file_header, with_preamble
 from service.dicom.ingest import Ingest, Taken
 from service.errors import CarinaError, InvalidObjectError, NotFoundError, UsageError
-from service.records import Instance, User
+from service.records import Instance, StudySummary, User
 from service.store.index import Index
 from service.store.objects import ObjectStore
 
@@ -114,10 +114,17 @@ class _Visit:
         )
         self.index.add_audit(event)
 
-    def sees_list(self, what: str, count: int) -> None:
-        """Audit a look at a list over patients."""
-        event = audit.read_list(self.user, self.clock(), self.address, what=what, count=count)
-        self.index.add_audit(event)
+    def sees_list(self, what: str, found: Sequence[StudySummary]) -> None:
+        """Audit a look at a list over patients: each patient on it, and the list."""
+        events = audit.read_list(
+            self.user,
+            self.clock(),
+            self.address,
+            what=what,
+            count=len(found),
+            patient_ids=(one.patient.patient_id for one in found),
+        )
+        self.index.add_audits(events)
 
     def instances(
         self, study_uid: str, series_uid: str = "", sop_instance_uid: str = ""
@@ -201,7 +208,7 @@ def _add_search(made: APIRouter, visiting: Any) -> None:
     def search_studies(visit: _Visit = visiting) -> Response:
         query = visit.query()
         found = qido.find_studies(visit.index, query)
-        visit.sees_list("QIDO studies", len(found))
+        visit.sees_list("QIDO studies", found)
         return _json(
             qido.study_json(one, visit.base, _first_header(visit, one.study.study_uid), query)
             for one in found
@@ -256,7 +263,7 @@ def _studies_below(visit: _Visit, study_uid: str, query: qido.Query) -> list[str
             return []  # PS3.18 10.6.3.1: no match is an empty answer
         return [study_uid]
     found = qido.find_studies(visit.index, qido.study_part(query))
-    visit.sees_list("QIDO", len(found))
+    visit.sees_list("QIDO", found)
     return [one.study.study_uid for one in found]
 
 

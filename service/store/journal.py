@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -43,6 +44,12 @@ class Journal(Database):
         """Write one audit row by itself (for reads, logins and exports)."""
         with self._write() as connection:
             write_audit(connection, event)
+
+    def add_audits(self, events: Sequence[AuditEvent]) -> None:
+        """Write audit rows that belong together, all or none."""
+        with self._write() as connection:
+            for event in events:
+                write_audit(connection, event)
 
     def audits(
         self,

@@ -127,11 +127,20 @@ def test_roles_and_audit(
         if patient is None:
             assert not written
             continue
-        assert len(written) == 1
-        assert written[0].actor == str(role)
-        assert written[0].action == ("read" if method == "GET" else "write")
-        assert (written[0].patient_id or "") == patient
-        assert written[0].address == "testclient"
+        *listed, last = written  # a list: a row for each patient on it, and one for the whole
+        assert (last.patient_id or "") == patient
+        assert not listed or patient == ""
+        assert all(one.patient_id and one.detail.endswith("of a list") for one in listed)
+        assert {one.actor for one in written} == {str(role)}
+        assert {one.action for one in written} == {"read" if method == "GET" else "write"}
+        assert {one.address for one in written} == {"testclient"}
+
+
+def test_who_saw_a_patient_on_a_list_can_be_found(scene: Stage) -> None:
+    scene.client.get("/api/v1/patients", headers=scene.headers(Role.CLINICIAN))
+    found = [one for one in scene.audits() if one.patient_id]
+    assert found
+    assert found[-1].detail == "patients, as one of a list"
 
 
 def leaves(stage: Stage) -> list[tuple[str, str]]:

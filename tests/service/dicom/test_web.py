@@ -361,6 +361,7 @@ def test_every_look_is_audited(ward, client):
     said = [(event.action, event.detail) for event in reversed(ward.index.audits())]
 
     assert [detail for _, detail in said][1:] == [
+        "QIDO studies, as one of a list",
         "QIDO studies: 1",
         "QIDO",
         "WADO objects",
