@@ -37,8 +37,11 @@ def write_onnx(net: Velocity, path: Path) -> None:
         )
     if program is None:
         raise RuntimeError("expected the exporter to return a program, found none")
+    model = program.model_proto
+    for node in model.graph.node:
+        del node.metadata_props[:]  # the exporter notes the source lines of this machine
     part = path.with_suffix(".part")
-    part.write_bytes(program.model_proto.SerializeToString())
+    part.write_bytes(model.SerializeToString())
     part.replace(path)
 
 
