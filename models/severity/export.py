@@ -90,6 +90,8 @@ def write_onnx(net: ServedNet, path: Path) -> None:
         raise RuntimeError("expected the exporter to return a program, found none")
     model = program.model_proto
     halve(model)
+    for node in model.graph.node:
+        del node.metadata_props[:]  # the exporter notes the source lines of this machine
     onnx.checker.check_model(model)
     part = path.with_suffix(".part")
     part.write_bytes(model.SerializeToString())
