@@ -274,7 +274,7 @@ def _false_change(clean: Side, fixed: Side, field: NDArray[np.float32]) -> float
 
 
 def evaluate(
-    data: Path, out: Path, *, run: Path | None = None, films_each: int = 60
+    data: Path, out: Path, *, run: Path | None = None, films_each: int = 40
 ) -> dict[str, Any]:
     """The figures of the shipped (or `run`'s) network on held-out patients; writes out/card.*.
 
