@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
 
-from models import runtime
+from models import onnx_file, runtime
 from models.quality.net import Features, Heads, QualityNet
 from models.quality.predict import FRAME_SIZE
-from models.severity.export import fold_normalisation, halve
+from models.severity.export import fold_normalisation
 
 
 def export(features: Features, heads: Heads, out: Path, parameters: dict[str, Any]) -> None:
@@ -25,28 +23,10 @@ def export(features: Features, heads: Heads, out: Path, parameters: dict[str, An
 def write_onnx(net: QualityNet, path: Path) -> None:
     """Write the network with a dynamic batch; large weights are stored in 16 bits."""
     example = torch.rand(2, 1, FRAME_SIZE, FRAME_SIZE)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
-        program = torch.onnx.export(
-            net,
-            (example,),
-            input_names=["film"],
-            output_names=["kinds", "distance"],
-            dynamic_shapes={"films": {0: torch.export.Dim("batch", min=1, max=64)}},
-            dynamo=True,
-            optimize=True,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("expected the exporter to return a program, found none")
-    model = program.model_proto
-    halve(model)
-    for node in model.graph.node:
-        del node.metadata_props[:]  # the exporter notes the source lines of this machine
-    onnx.checker.check_model(model)
-    part = path.with_suffix(".part")
-    part.write_bytes(model.SerializeToString())
-    part.replace(path)
+    batch = {"films": {0: torch.export.Dim("batch", min=1, max=64)}}
+    model = onnx_file.export(net, (example,), ("film",), ("kinds", "distance"), batch)
+    onnx_file.store_in_16_bits(model)
+    onnx_file.write(model, path)
 
 
 def card(out: Path, parameters: dict[str, Any]) -> runtime.ModelCard:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models import runtime
+from models import onnx_file, runtime
+from models.onnx_file import LEAST_FOR_16_BIT
 from models.severity.data import Films
 from models.severity.interval import UNKNOWN, Calibration, calibration_to_parameters
 from models.severity.net import INPUT_SIZE, ServedNet, SeverityNet
@@ -24,7 +23,6 @@ from models.severity.zones import ZONES
 
 ANCHORS = 100  # normal films in the pool; the median of 100 distances moves little with the draw
 OUTPUTS = ("extent", "zones", "embedding", "heat")
-LEAST_FOR_16_BIT = 256  # biases and constants stay in 32 bits
 
 
 def read_checkpoint(path: Path, embedding: int) -> SeverityNet:
@@ -74,47 +72,11 @@ def fold_normalisation(network: Any) -> None:
 def write_onnx(net: ServedNet, path: Path) -> None:
     """Write the network with a dynamic batch; large weights are stored in 16 bits."""
     example = torch.rand(2, 1, INPUT_SIZE, INPUT_SIZE)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
-        program = torch.onnx.export(
-            net,
-            (example,),
-            input_names=["film"],
-            output_names=list(OUTPUTS),
-            dynamic_shapes={"films": {0: torch.export.Dim("batch", min=1, max=64)}},
-            dynamo=True,
-            optimize=True,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("expected the exporter to return a program, found none")
-    model = program.model_proto
-    halve(model)
-    for node in model.graph.node:
-        del node.metadata_props[:]  # the exporter notes the source lines of this machine
-    onnx.checker.check_model(model)
-    part = path.with_suffix(".part")
-    part.write_bytes(model.SerializeToString())
-    part.replace(path)
-
-
-def halve(model: onnx.ModelProto) -> None:
-    """Store large float weights in 16 bits, cast back to 32 where they are used."""
-    casts = []
-    for tensor in model.graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < LEAST_FOR_16_BIT:
-            continue
-        name = tensor.name
-        stored = onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_16")
-        tensor.CopyFrom(stored)
-        casts.append(
-            onnx.helper.make_node("Cast", [f"{name}_16"], [name], to=onnx.TensorProto.FLOAT)
-        )
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    del model.graph.value_info[:]  # shapes of the weights are inferred again at load
+    batch = {"films": {0: torch.export.Dim("batch", min=1, max=64)}}
+    plain = net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch's stubs leave it out
+    model = onnx_file.export(plain, (example,), ("film",), OUTPUTS, batch)
+    onnx_file.store_in_16_bits(model)
+    onnx_file.write(model, path)
 
 
 @torch.no_grad()

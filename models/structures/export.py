@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models import runtime
+from models import onnx_file, runtime
 from models.frame import fit, to_frame
+from models.onnx_file import LEAST_FOR_16_BIT
 from models.structures.anatomy import STRUCTURES
 from models.structures.net import FRAME_SIZE, StructuresNet
 from models.structures.predict import confidence
 from models.structures.projections import ProjectionStore, unpack
-
-LEAST_FOR_16_BIT = 256  # biases stay in 32 bits
 
 
 class ServedNet(nn.Module):
@@ -91,26 +90,8 @@ def write_onnx(net: ServedNet, path: Path) -> None:
             dynamo=False,
         )
     model = onnx.load(part)
-    store_in_16_bits(model)
-    onnx.checker.check_model(model)
-    part.write_bytes(model.SerializeToString())
-    part.replace(path)
-
-
-def store_in_16_bits(model: onnx.ModelProto) -> None:
-    """Store large float weights in 16 bits, cast back to 32 where they are used."""
-    casts = []
-    for tensor in model.graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < LEAST_FOR_16_BIT:
-            continue
-        wide, narrow = tensor.name, f"{tensor.name}_16"
-        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), narrow))
-        casts.append(onnx.helper.make_node("Cast", [narrow], [wide], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    del model.graph.value_info[:]  # the engine infers the shapes again
+    onnx_file.store_in_16_bits(model)
+    onnx_file.write(model, path)
 
 
 def thresholds(net: ServedNet, store: ProjectionStore) -> dict[str, list[float]]:
