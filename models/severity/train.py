@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.precision import autocast
 from models.severity import loss
 from models.severity.data import (
     Films,
@@ -242,7 +243,7 @@ def one_epoch(learner: Learner, lesson: Lesson, epoch: int) -> float:
     losses = []
     for batch, rate in zip(cut(chosen, lesson, rng), learner.rates[epoch], strict=True):
         views, flipped = augment(films.frames[batch], VIEW_SIZE, rng)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             seen = learner.net(views.to(memory_format=torch.channels_last))
         seen = Reading(*(part.float() for part in seen))
         if early:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from models.precision import autocast
 from models.structures import augment
 from models.structures.anatomy import STRUCTURES
 from models.structures.config import Config, read_config
@@ -167,7 +168,7 @@ def _groups(net: StructuresNet, stage: Stage, config: Config) -> list[dict[str, 
 
 def _step(net: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer) -> float:
     frames, truth, known = batch
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         logits = net(frames)
     loss = structure_loss(logits.float(), truth, known)
     optimiser.zero_grad()

@@ -1,0 +1,112 @@
+"""How long a severity score takes, beside what PXS runs for each film, in one run, in pairs.
+
+PXS (Li et al., Radiology: Artificial Intelligence 2(4), 2020) runs DenseNet121 at 320 px in eager
+torch, and its published code encodes twelve normal anchors again for each film: 13 forward passes.
+Decoding is left out on both sides; the score includes framing, every view and the heat map.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from models.frame import resize
+from models.phantom import draw
+from models.radiograph import Radiograph
+from models.runtime import threads
+from models.severity.predict import WEIGHTS, score
+
+PXS_SIDE = 320
+PXS_FORWARDS = 13
+MOST_MB, MOST_WEIGHTS_MB, LEAST_RATIO = 500, 20, 3.0
+
+
+def main() -> int:
+    """Print the table; 1 where a bar of the issue is missed."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--pairs", type=int, default=30)
+    options.add_argument("--side", type=int, default=2048, help="side of the film in pixels")
+    options.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    radiograph = film_of(chosen.side)
+    if chosen.memory_only:
+        for _ in range(5):
+            score(radiograph)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return 0
+    ours, theirs = timed(radiograph, chosen.pairs)
+    found = {
+        "threads": threads(),
+        "pairs": chosen.pairs,
+        "film_px": chosen.side,
+        "score_ms": spread(ours * 1e3),
+        "densenet121_320_eager_ms": spread(theirs * 1e3),
+        "ratio_to_one_forward": spread(theirs / ours),
+        "ratio_to_13_forwards": spread(PXS_FORWARDS * theirs / ours),
+        "weights_mb": round((WEIGHTS / "model.onnx").stat().st_size / 1e6, 2),
+        "peak_memory_mb": round(peak_memory(chosen.side)),
+    }
+    print(json.dumps(found, indent=2))
+    kept = (
+        found["ratio_to_one_forward"]["median"] >= LEAST_RATIO
+        and found["weights_mb"] < MOST_WEIGHTS_MB
+        and found["peak_memory_mb"] < MOST_MB
+    )
+    return 0 if kept else 1
+
+
+def film_of(side: int) -> Radiograph:
+    """A film of this side in pixels, drawn from shapes."""
+    drawn = draw(7, 3.0, size=1024).pixels
+    return Radiograph(resize(drawn, (side, side)))
+
+
+def timed(radiograph: Radiograph, pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds of a score and of one DenseNet121 forward, in turn."""
+    import torch  # noqa: PLC0415  # the process whose memory is measured must not load it
+    from monai.networks.nets import DenseNet121  # noqa: PLC0415
+
+    network = DenseNet121(spatial_dims=2, in_channels=3, out_channels=1000).eval()
+    picture = torch.rand(1, 3, PXS_SIDE, PXS_SIDE)
+    ours, theirs = [], []
+    with torch.inference_mode():
+        for turn in range(pairs + 2):
+            begin = time.perf_counter()
+            score(radiograph)
+            middle = time.perf_counter()
+            network(picture)
+            end = time.perf_counter()
+            if turn >= 2:  # the first two warm caches and pools up
+                ours.append(middle - begin)
+                theirs.append(end - middle)
+    return np.asarray(ours), np.asarray(theirs)
+
+
+def spread(values: np.ndarray) -> dict[str, float]:
+    """Minimum, median and maximum."""
+    low, middle, high = (float(v) for v in np.percentile(values, (0, 50, 100)))
+    return {"min": round(low, 2), "median": round(middle, 2), "max": round(high, 2)}
+
+
+def peak_memory(side: int) -> float:
+    """Peak resident memory in MB of a process that only scores, without torch."""
+    command = [sys.executable, "-m", "benchmarks.severity_speed", "--memory-only"]
+    said = subprocess.run(
+        [*command, "--side", str(side)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    return float(said.stdout.split()[-1])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
