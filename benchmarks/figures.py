@@ -52,7 +52,10 @@ SECTIONS = (
             Row("change between two films of a patient, Spearman", "change.spearman"),
             Row("change, direction right where readers differ by > 0.5", "change.direction"),
             Row("90 % interval, coverage on other patients", "interval_90.coverage"),
+            Row("NIH normals, median of extent", "nih_normals.median"),
             Row("NIH normals, 95th percentile of extent", "nih_normals.p95"),
+            Row("same, PA films alone", "nih_normals.PA.p95"),
+            Row("mirrored films refused", "mirrored.found"),
             Row(
                 "heat map in the lungs, median pixel AUROC of a film, against radiologists",
                 "heat.median_pixel_auroc",

@@ -23,6 +23,7 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 
 from models import quality
 from models.frame import resize
+from models.pixel_data import SHORTEST_SIDE
 from models.radiograph import Radiograph, read
 from models.refusal import Refusal
 from models.severity.figures import bootstrap
@@ -141,12 +142,17 @@ FORMS: dict[str, Callable[[Pixels], Radiograph]] = {
 
 
 def sample(data: Path, count: int) -> pd.DataFrame:
-    """So many frontal films, scored and normal, in an order that does not change."""
+    """So many frontal films, scored and normal, in an order that does not change.
+
+    Films whose halves would be too small to be scored are left out.
+    """
     table = pd.read_csv(data / "radiographs.csv")
+    sides = [min(Image.open(data / name).size) for name in table.file]
+    table = table[np.asarray(sides) >= 2 * SHORTEST_SIDE]
     scored = table.geographic_0_8.notna() | table.brixia_S_Global.notna()
-    half = table[scored].sample(count * 3 // 4, random_state=0)
+    ill = table[scored].sample(count * 3 // 4, random_state=0)
     normal = table[(table.source == "nih") & (table.finding == "No Finding")]
-    return pd.concat([half, normal.sample(count - len(half), random_state=0)])
+    return pd.concat([ill, normal.sample(count - len(ill), random_state=0)])
 
 
 def main() -> int:
@@ -155,37 +161,44 @@ def main() -> int:
     options.add_argument("--data", type=Path, default=Path("../shared/data"))
     options.add_argument("--films", type=int, default=200)
     chosen = options.parse_args()
-    table = sample(chosen.data, chosen.films)
-    patient = pd.factorize(table.patient)[0].astype(np.int64)
-    plain, moved = measured(chosen.data, table)
+    plain, moved, kept = measured(chosen.data, sample(chosen.data, chosen.films))
+    patient = pd.factorize(kept.patient)[0].astype(np.int64)
     found = {name: figures(plain, scores, patient) for name, scores in moved.items()}
     every = [score for scores in moved.values() for score in scores]
     found["all"] = figures(plain * len(moved), every, np.tile(patient, len(moved)))
-    print(json.dumps(found, indent=2))
+    print(json.dumps({"films": len(kept), **found}, indent=2))
     return 0 if all(is_kept(figure) for figure in found.values()) else 1
 
 
 def measured(
     data: Path, table: pd.DataFrame
-) -> tuple[list[Severity], dict[str, list[Severity | None]]]:
-    """Scores of the films as they are, and of each form; None where the form is refused."""
+) -> tuple[list[Severity], dict[str, list[Severity | None]], pd.DataFrame]:
+    """Scores of the films as they are, of each form (None where it is refused), and their rows.
+
+    A film that is refused as it is has no score that could move.
+    """
     plain: list[Severity] = []
     moved: dict[str, list[Severity | None]] = {name: [] for name in FORMS}
+    kept: list[bool] = []
     for name in table.file:
         pixels = pixels_of(Image.open(data / name))
-        plain.append(score(read(dicom(pixels))))
-        for form, make in FORMS.items():
-            moved[form].append(accepted(make(pixels)))
-    return plain, moved
+        itself = accepted(lambda pixels: read(dicom(pixels)), pixels)
+        kept.append(itself is not None)
+        if itself is not None:
+            plain.append(itself)
+            for form, make in FORMS.items():
+                moved[form].append(accepted(make, pixels))
+    return plain, moved, table[kept]
 
 
-def accepted(radiograph: Radiograph) -> Severity | None:
-    """The score, None where the quality gate refuses."""
+def accepted(make: Callable[[Pixels], Radiograph], pixels: Pixels) -> Severity | None:
+    """The score of a form of a film, None where it is refused."""
     try:
+        radiograph = make(pixels)
         quality.check(radiograph)
+        return score(radiograph)
     except Refusal:
         return None
-    return score(radiograph)
 
 
 def figures(

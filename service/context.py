@@ -36,8 +36,8 @@ class Models(Protocol):
         """What is measured on the structures."""
 
     @property
-    def score(self) -> Callable[[Radiograph], Severity]:
-        """Severity of one film."""
+    def score(self) -> Callable[..., Severity]:
+        """Severity of one film, and its structures where they are known."""
 
     @property
     def change(self) -> Callable[[Severity, Severity], SeverityChange]:

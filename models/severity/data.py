@@ -1,25 +1,28 @@
-"""The labelled films: table, cached frames, folds by patient, augmentation."""
+"""The labelled films: table, cached squares around the lungs, folds by patient."""
 
 from __future__ import annotations
 
-import io
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
-from torch import Tensor
-from torch.nn import functional
+from PIL import Image
 
-from models.frame import clip_percentiles, fit, to_frame
-from models.severity.zones import BRIXIA_LETTERS, BRIXIA_MAX, EXTENT_MAX, MIRRORED, ZONE_MAX
+from models.frame import Frame, resize, to_frame
+from models.radiograph import Radiograph
+from models.severity.lungs import lung_field, lung_view
+from models.severity.zones import BRIXIA_LETTERS, BRIXIA_MAX, EXTENT_MAX, ZONE_MAX
+from models.structures.predict import label
 
 IMPUTED_TRUST = 0.5  # a label imputed from the other score counts half
-FRAME = 320
+PICTURE = 448  # side of a cached square in pixels: room for every view that training draws
+PICTURE_SIDE = 1.9  # of the box around both lungs
+PLACES = 112  # cells along a cached square in the maps of zones and opacities
+UNKNOWN_PLACE = 255
+OPACITIES = ("ground_glass_opacities", "consolidation")
+LUNGS = ("right_lung", "left_lung")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +31,18 @@ class Films:
 
     Parameters
     ----------
-    frames : (N, 320, 320) uint8, letterboxed.
+    pictures : (N, 448, 448) uint8, squares around the lungs.
+    places : (N, 6, 112, 112) uint8, 0-255: how much of a cell each zone fills.
+    opaque : (N, 112, 112) uint8, 0-200: share of a cell inside the readers' opacities; 255 where
+        nobody drew them.
     extent : (N,) 0-1, fraction of 8. brixia : (N,) 0-1, fraction of 18.
     zones : (N, 6) 0-1, fraction of 3, mean of two readers.
-    patient : (N,) integer names. normal, abnormal : (N,) bool, for the contrastive stage.
+    patient : (N,) integer names. normal, abnormal : (N,) bool, for the contrastive loss.
     """
 
-    frames: NDArray[np.uint8]
+    pictures: NDArray[np.uint8]
+    places: NDArray[np.uint8]
+    opaque: NDArray[np.uint8]
     extent: NDArray[np.float32]
     brixia: NDArray[np.float32]
     zones: NDArray[np.float32]
@@ -50,8 +58,17 @@ class Films:
         return ~(np.isnan(self.extent) & np.isnan(self.brixia)) & ~self.nih
 
 
+@dataclass(frozen=True, slots=True)
+class Squares:
+    """What is cached of N films: see `Films`."""
+
+    pictures: NDArray[np.uint8]
+    places: NDArray[np.uint8]
+    opaque: NDArray[np.uint8]
+
+
 def read_films(data: Path, cache: Path, limit: int | None = None) -> Films:
-    """Read `data/radiographs.csv` and its films; frames are cached in `cache`.
+    """Read `data/radiographs.csv` and its films; squares around the lungs are kept in `cache`.
 
     Parameters
     ----------
@@ -69,10 +86,10 @@ def read_films(data: Path, cache: Path, limit: int | None = None) -> Films:
         normal = (table.source == "nih") & (table.finding == "No Finding")
         table = pd.concat([table[scored].head(limit), table[normal].head(limit)])
         table = table.reset_index(drop=True)
-    return label_films(table, frames(data, table, cache))
+    return label_films(table, squares(data, table, cache))
 
 
-def label_films(table: pd.DataFrame, pictures: NDArray[np.uint8]) -> Films:
+def label_films(table: pd.DataFrame, seen: Squares) -> Films:
     """The table's columns as arrays scaled to 0-1; NIH 'No Finding' is extent 0, zones 0."""
     nih = (table.source == "nih").to_numpy()
     clear = (table.finding == "No Finding").to_numpy()
@@ -86,7 +103,9 @@ def label_films(table: pd.DataFrame, pictures: NDArray[np.uint8]) -> Films:
     worst = np.fmax(np.nan_to_num(extent, nan=-1.0), np.nan_to_num(brixia, nan=-1.0))
     unscored = worst < 0.0
     return Films(
-        frames=pictures,
+        pictures=seen.pictures,
+        places=seen.places,
+        opaque=np.where((nih & clear)[:, None, None], 0, seen.opaque).astype(np.uint8),
         extent=extent,
         brixia=brixia,
         zones=zones,
@@ -98,24 +117,64 @@ def label_films(table: pd.DataFrame, pictures: NDArray[np.uint8]) -> Films:
     )
 
 
-def frames(data: Path, table: pd.DataFrame, cache: Path) -> NDArray[np.uint8]:
-    """(N, 320, 320) uint8 frames of the table's films; read once, then from `cache`."""
-    path = cache / f"frames_{len(table)}.npy"
-    if path.is_file():
-        return np.asarray(np.load(path))
-    pictures = np.stack([frame_of(data / name) for name in table.file])
-    cache.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part.npy")
-    np.save(part, pictures)
-    part.replace(path)
-    return pictures
+def squares(data: Path, table: pd.DataFrame, cache: Path) -> Squares:
+    """The squares of the table's films; made once, then read from `cache`."""
+    path = cache / f"squares_{len(table)}.npz"
+    if not path.is_file():
+        masks = readers_masks(data)
+        made = [square_of(data, str(name), masks) for name in table.file]
+        pictures, places, opaque = (np.stack(part) for part in zip(*made, strict=True))
+        cache.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part.npz")
+        np.savez(part, pictures=pictures, places=places, opaque=opaque)
+        part.replace(path)
+    with np.load(path) as stored:
+        return Squares(stored["pictures"], stored["places"], stored["opaque"])
 
 
-def frame_of(path: Path) -> NDArray[np.uint8]:
-    """One film file to its (320, 320) frame, as serving does, in 8 bits."""
-    pixels = np.asarray(Image.open(path).convert("L"), np.float32) / np.float32(255)
-    framed = to_frame(clip_percentiles(pixels), fit((pixels.shape[0], pixels.shape[1]), FRAME))
-    return np.asarray(np.rint(framed * 255), np.uint8)
+def readers_masks(data: Path) -> pd.DataFrame:
+    """Table of the radiologists' masks; empty where the data folder has none."""
+    path = data / "radiologist_masks.csv"
+    if not path.is_file():
+        return pd.DataFrame({"radiograph": [], "structure": [], "mask": []})
+    return pd.read_csv(path)
+
+
+def square_of(
+    data: Path, name: str, masks: pd.DataFrame
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Picture, zones and drawn opacities of one film, in the square around its lungs."""
+    pixels = np.asarray(Image.open(data / name).convert("L"), np.float32) / np.float32(255)
+    field = lung_field(label(Radiograph(pixels)))
+    frame, picture = lung_view(pixels, field, PICTURE, PICTURE_SIDE)
+    places = field.zones_in(frame, PLACES)
+    drawn = union(data, masks[masks.radiograph == name], OPACITIES)
+    return to_bytes(picture), to_bytes(places), opaque_places(drawn, frame)
+
+
+def opaque_places(drawn: NDArray[np.bool_] | None, frame: Frame) -> NDArray[np.uint8]:
+    """(112, 112) share of each cell that readers drew opaque, 0-200; 255 where none was drawn."""
+    if drawn is None:
+        return np.full((PLACES, PLACES), UNKNOWN_PLACE, np.uint8)
+    film = drawn.astype(np.float32)
+    if film.shape != frame.shape:
+        film = resize(film, frame.shape)
+    cells = resize(to_frame(film, frame), (PLACES, PLACES))
+    return np.asarray(np.rint(np.clip(cells, 0, 1) * 200), np.uint8)
+
+
+def union(data: Path, masks: pd.DataFrame, structures: tuple[str, ...]) -> NDArray[np.bool_] | None:
+    """(H, W) union of the named masks of one film; None where none is drawn."""
+    files = masks[masks.structure.isin(structures)]["mask"].tolist()
+    if not files:
+        return None
+    drawn = [np.asarray(Image.open(data / file).convert("L")) > 127 for file in files]
+    return np.asarray(np.logical_or.reduce(drawn), np.bool_)
+
+
+def to_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """[0, 1] to 0-255."""
+    return np.asarray(np.rint(values * 255), np.uint8)
 
 
 def folds(films: Films, count: int, seed: int) -> NDArray[np.int64]:
@@ -129,6 +188,13 @@ def folds(films: Films, count: int, seed: int) -> NDArray[np.int64]:
     people = people.sort_values(["nih", "stratum", "chance"])
     people["fold"] = np.arange(len(people)) % count
     return np.asarray(people.fold.sort_index(), np.int64)[films.patient]
+
+
+def painters_half(films: Films, seed: int) -> NDArray[np.bool_]:
+    """(N,) bool: three fifths of the normal collection's patients, for the common start."""
+    rng = np.random.default_rng([seed, 5])
+    chance = rng.random(int(films.patient.max()) + 1)
+    return np.asarray(films.nih & (chance[films.patient] < 0.6), np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,110 +238,3 @@ def batches(
     ranked = sorted(rng.permutation(chosen), key=lambda film: place[patient[film]])
     whole = len(ranked) // size * size
     return [np.asarray(ranked[i : i + size], np.int64) for i in range(0, max(whole, 1), size)]
-
-
-def augment(
-    pictures: NDArray[np.uint8], size: int, rng: np.random.Generator
-) -> tuple[Tensor, NDArray[np.bool_]]:
-    """Distort frames (N, S, S) as other hospitals, scanners and editors would.
-
-    Returns
-    -------
-    (N, 1, size, size) in [0, 1], and (N,) bool: which were mirrored (their zones swap sides).
-    """
-    marked = np.stack([disturb(one, rng) for one in pictures])
-    films = torch.from_numpy(marked)[:, None].float() / 255.0
-    flipped = rng.random(len(films)) < 0.5
-    matrices = torch.from_numpy(np.stack([placement(flip, rng) for flip in flipped]))
-    grid = functional.affine_grid(matrices, [len(films), 1, size, size], align_corners=False)
-    moved = functional.grid_sample(films, grid, mode="bilinear", align_corners=False)
-    return exposure(moved, rng), flipped
-
-
-def placement(flip: bool, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A random (2, 3) affine: rotation of 12 degrees, scale, aspect, shift, mirror."""
-    angle = math.radians(rng.uniform(-12, 12))
-    scale = math.exp(rng.uniform(-0.18, 0.15))
-    aspect = math.exp(rng.uniform(-0.08, 0.08))
-    cosine, sine = math.cos(angle), math.sin(angle)
-    turn = np.array([[cosine, -sine], [sine, cosine]]) * scale
-    turn = turn @ np.diag([aspect, 1.0 / aspect])
-    if flip:
-        turn = turn @ np.diag([-1.0, 1.0])
-    shift = rng.uniform(-0.12, 0.12, size=(2, 1))
-    return np.hstack([turn, shift]).astype(np.float32)
-
-
-def exposure(films: Tensor, rng: np.random.Generator) -> Tensor:
-    """Random gamma, contrast, brightness and, at times, another display window."""
-    count = len(films)
-
-    def draw(low: float, high: float) -> Tensor:
-        values = rng.uniform(low, high, size=(count, 1, 1, 1)).astype(np.float32)
-        return torch.from_numpy(values)
-
-    bent = films.clamp(0.0, 1.0) ** torch.exp(draw(-0.4, 0.4))
-    middle = bent.mean(dim=(1, 2, 3), keepdim=True)
-    out = (bent - middle) * draw(0.75, 1.3) + middle + draw(-0.08, 0.08)
-    noisy = torch.from_numpy((rng.random((count, 1, 1, 1)) < 0.2).astype(np.float32))
-    grain = torch.from_numpy(rng.standard_normal(out.shape).astype(np.float32))
-    return (out + grain * noisy * draw(0.0, 0.06)).clamp(0.0, 1.0)
-
-
-def disturb(frame: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """What web pages, scanners and technicians do to a film, each at a low probability."""
-    image = Image.fromarray(frame)
-    if rng.random() < 0.15:
-        small = int(FRAME * rng.uniform(0.35, 0.8))
-        image = image.resize((small, small), Image.Resampling.BILINEAR)
-        image = image.resize((FRAME, FRAME), Image.Resampling.BILINEAR)
-    elif rng.random() < 0.15:
-        sharp = ImageFilter.UnsharpMask(radius=2, percent=int(rng.uniform(50, 200)), threshold=0)
-        image = image.filter(sharp)
-    if rng.random() < 0.15:
-        packed = io.BytesIO()
-        image.save(packed, format="JPEG", quality=int(rng.uniform(20, 80)))
-        image = Image.open(packed)
-    if rng.random() < 0.2:
-        write_on(image, rng)
-    if rng.random() < 0.15:
-        add_border(image, rng)
-    return np.asarray(image, np.uint8)
-
-
-def write_on(image: Image.Image, rng: np.random.Generator) -> None:
-    """Burn letters, a laterality marker, an arrow or a box into the film, in place."""
-    pen = ImageDraw.Draw(image)
-    shade = int(rng.choice([255, 255, 230, 0]))
-    for _ in range(int(rng.integers(1, 4))):
-        x, y = (float(v) for v in rng.uniform(0.03, 0.9, size=2) * FRAME)
-        kind = rng.integers(3)
-        if kind == 0:
-            letters = "".join(rng.choice(list("RLABDCPEMOKTab0123456789 "), rng.integers(1, 12)))
-            pen.text((x, y), letters, fill=shade, font_size=float(rng.uniform(9, 26)))
-        elif kind == 1:
-            turn = rng.uniform(0, 2 * math.pi)
-            tip = (x + 22 * math.cos(turn), y + 22 * math.sin(turn))
-            pen.line([(x, y), tip], fill=shade, width=int(rng.integers(1, 4)))
-            pen.ellipse([tip[0] - 3, tip[1] - 3, tip[0] + 3, tip[1] + 3], fill=shade)
-        else:
-            w, h = rng.uniform(6, 40, size=2)
-            pen.rectangle([x, y, x + w, y + h], outline=shade, width=int(rng.integers(1, 3)))
-
-
-def add_border(image: Image.Image, rng: np.random.Generator) -> None:
-    """Cover margins (collimation, page, shield) with black, white or grey, in place."""
-    pen = ImageDraw.Draw(image)
-    shade = int(rng.choice([0, 0, 0, 255, 40]))
-    left, top, right, bottom = (int(v) for v in rng.uniform(0, 0.12, size=4) * FRAME)
-    if left:
-        pen.rectangle([0, 0, left, FRAME], fill=shade)
-    if top:
-        pen.rectangle([0, 0, FRAME, top], fill=shade)
-    pen.rectangle([FRAME - right, 0, FRAME, FRAME], fill=shade)
-    pen.rectangle([0, FRAME - bottom, FRAME, FRAME], fill=shade)
-
-
-def mirror_zones(zones: NDArray[np.float32], flipped: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(N, 6) zones with sides swapped where the film was mirrored."""
-    return np.where(flipped[:, None], zones[:, list(MIRRORED)], zones)

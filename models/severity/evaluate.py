@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from models import runtime
 from models.severity import plots
 from models.severity.data import Films, read_films
-from models.severity.explanation import film_aurocs
+from models.severity.explanation import film_aurocs, marked_share
+from models.severity.export import MIRROR_NAME
 from models.severity.figures import (
     bootstrap,
     direction,
@@ -25,7 +26,6 @@ from models.severity.figures import (
     weighted_kappa,
 )
 from models.severity.held_out import HeldOut, calibrate, nothing, patient_pairs, predict_held_out
-from models.severity.held_out import reprocessed as reprocessed_frames
 from models.severity.interval import (
     UNKNOWN,
     Calibration,
@@ -33,8 +33,10 @@ from models.severity.interval import (
     calibration_to_parameters,
 )
 from models.severity.predict import WEIGHTS
+from models.severity.serving import Served, read_served
 from models.severity.zones import BRIXIA_LETTERS, EXTENT_MAX, ZONE_MAX
 
+UNIT = np.float32(255)  # bytes to [0, 1]
 CLEAR_CHANGE = 0.5  # readers differ by more: a change that a model should see the sign of
 CALLED_CHANGED = 0.95  # probability_real above which a change is called
 PUBLISHED = {
@@ -49,6 +51,7 @@ class Judged:
     """Predictions beside the readers, all in readers' units; NaN where one is missing."""
 
     films: Films
+    views: Served
     held: HeldOut
     extent: NDArray[np.float64]
     brixia: NDArray[np.float64]
@@ -80,17 +83,17 @@ def evaluate(data: Path, out: Path, *, run: Path | None = None) -> dict[str, Any
     out.mkdir(parents=True, exist_ok=True)
     card = runtime.read_card(run if run is not None else WEIGHTS)
     films = read_films(data, (run if run is not None else out) / "cache")
+    views = read_served(data, films, (run if run is not None else out) / "cache")
     if run is None:
-        held = shipped_predictions(films)
+        held = shipped_predictions(films, views)
         calibration = calibration_from_parameters(card.parameters)
     else:
-        recipe = card.parameters["training"]
-        counts = (int(recipe["folds"]), int(recipe["seed"]), int(recipe["embedding"]))
-        held = predict_held_out(films, *counts, run)
+        held = predict_held_out(films, views, card.parameters["training"], run)
         calibration = calibrate(films, held)
-    judged = judge(films, held)
+    judged = judge(films, views[0], held)
     figures = measure(judged, data, calibration, known=run is None)
     if run is not None:
+        figures["mirrored"] = mirrored(run)
         figures["folds_planned"] = int(card.parameters["training"]["folds"])
     parameters = {**card.parameters, **calibration_to_parameters(calibration)}
     card = replace(card, metrics=figures, parameters=parameters)
@@ -107,30 +110,29 @@ def evaluate(data: Path, out: Path, *, run: Path | None = None) -> dict[str, Any
     return figures
 
 
-def shipped_predictions(films: Films) -> HeldOut:
+def shipped_predictions(films: Films, views: tuple[Served, Served]) -> HeldOut:
     """What the shipped weights say of scored and normal films; there are no folds."""
     model = runtime.load(WEIGHTS)
     held = nothing(np.zeros(len(films.patient), np.int64))
-    chosen = np.flatnonzero(films.scored | films.normal)
-    pairs = zip(films.frames[chosen], reprocessed_frames(films.frames[chosen]), strict=True)
-    for at, (frame, copy) in zip(chosen, pairs, strict=True):
-        film, again = (
-            np.asarray(one, np.float32)[None, None] / np.float32(255) for one in (frame, copy)
+    for at in np.flatnonzero(films.scored | films.normal):
+        seen, again = (
+            model.run(
+                {"film": one.films[at][None, None] / UNIT, "zone_masks": one.zones[at][None] / UNIT}
+            )
+            for one in views
         )
-        seen = model.run({"film": film})
-        held.extent[at] = np.clip(seen["extent"][0], 0, 1) * EXTENT_MAX
-        held.zones[at] = np.clip(seen["zones"][0], 0, 1) * ZONE_MAX
+        held.extent[at] = seen["extent"][0] * EXTENT_MAX
+        held.zones[at] = seen["zones"][0] * ZONE_MAX
         held.heat[at] = seen["heat"][0]
-        copied = model.run({"film": again})["extent"][0]
-        held.copy_extent[at] = np.clip(copied, 0, 1) * EXTENT_MAX
+        held.copy_extent[at] = again["extent"][0] * EXTENT_MAX
     return held
 
 
-def judge(films: Films, held: HeldOut) -> Judged:
+def judge(films: Films, views: Served, held: HeldOut) -> Judged:
     """Readers' scores in their own units."""
     zones = films.zones.astype(np.float64) * ZONE_MAX
     extent = films.extent.astype(np.float64) * EXTENT_MAX
-    return Judged(films, held, extent, zones.sum(axis=1), zones)
+    return Judged(films, views, held, extent, zones.sum(axis=1), zones)
 
 
 def measure(judged: Judged, data: Path, calibration: Calibration, *, known: bool) -> dict[str, Any]:
@@ -286,9 +288,21 @@ def coverage(judged: Judged, calibration: Calibration, *, known: bool) -> dict[s
 
 
 def normals(judged: Judged) -> dict[str, Any]:
-    """Extent on NIH films labelled 'No Finding'."""
-    rows = judged.rows(judged.films.nih & judged.films.normal)
-    said, patient = judged.held.extent, judged.films.patient
+    """Extent on NIH films labelled 'No Finding', and apart by view.
+
+    Their labels were mined from reports: many AP films, made at the bedside, show disease.
+    """
+    chosen, views = judged.films.nih & judged.films.normal, judged.films.table["view"]
+    apart = {view: chosen & (views == view).to_numpy() for view in ("PA", "AP")}
+    return {
+        **floor(judged, chosen),
+        **{view: floor(judged, part) for view, part in apart.items() if part.any()},
+    }
+
+
+def floor(judged: Judged, chosen: NDArray[np.bool_]) -> dict[str, Any]:
+    """Median and 95th percentile of extent on films that should have none."""
+    rows, said, patient = judged.rows(chosen), judged.held.extent, judged.films.patient
     return {
         "median": bootstrap(lambda at: float(np.median(said[at])), rows, patient),
         "p95": bootstrap(lambda at: float(np.percentile(said[at], 95)), rows, patient),
@@ -308,13 +322,37 @@ def reprocessed(judged: Judged, calibration: Calibration) -> dict[str, Any]:
 
 
 def heat(judged: Judged, data: Path) -> dict[str, Any]:
-    """Pixel AUROC of the heat against two radiologists' opacities, inside their lungs."""
+    """Pixel AUROC of the heat against two radiologists' opacities, inside their lungs; and how
+    much of the lungs of normal films it marks.
+    """
+    clear = judged.rows(judged.films.nih & judged.films.normal)
+    marked = marked_share(judged.views, judged.held.heat)
+    patient = judged.films.patient
+    found: dict[str, Any] = {
+        "normals_marked_p95": bootstrap(
+            lambda at: float(np.percentile(marked[at], 95)), clear, patient
+        )
+    }
     if not (data / "radiologist_masks.csv").is_file():
-        return {}
+        return found
     names = [str(name) for name in judged.films.table.file]
-    auroc = film_aurocs(data, names, judged.held.heat)
-    rows, patient = np.flatnonzero(~np.isnan(auroc)), judged.films.patient
-    return {"median_pixel_auroc": bootstrap(lambda at: float(np.median(auroc[at])), rows, patient)}
+    auroc = film_aurocs(data, names, judged.held.heat, judged.views)
+    rows = np.flatnonzero(~np.isnan(auroc))
+    middle = bootstrap(lambda at: float(np.median(auroc[at])), rows, patient)
+    mean = bootstrap(lambda at: float(np.mean(auroc[at])), rows, patient)
+    return {"median_pixel_auroc": middle, "mean_pixel_auroc": mean, **found}
+
+
+def mirrored(run: Path) -> dict[str, Any]:
+    """Films taken for mirrored, as they are and mirrored, by readers that never saw the patient."""
+    with np.load(run / MIRROR_NAME, allow_pickle=False) as kept:
+        threshold, patient = float(kept["threshold"]), kept["patient"]
+        wrong, right = kept["upright"] > threshold, kept["mirrored"] > threshold
+    rows = np.arange(len(patient))
+    return {
+        "found": bootstrap(lambda at: float(right[at].mean()), rows, patient),
+        "refused_by_mistake": bootstrap(lambda at: float(wrong[at].mean()), rows, patient),
+    }
 
 
 def by_column(judged: Judged, column: str) -> dict[str, Any]:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
-from models.frame import fit, from_frame, resize
-from models.severity.data import FRAME
+from models.frame import from_frame, resize
+from models.severity.data import LUNGS, OPACITIES, union
 from models.severity.figures import rank_auroc
+from models.severity.serving import Served
 
-OPACITIES = ("ground_glass_opacities", "consolidation")
-LUNGS = ("right_lung", "left_lung")
+MARKED = 0.5  # heat above which a cell counts as drawn
 WIDTH = 160  # pixels along the longer side: finer than the heat map, coarser than the drawing
 FEWEST_PIXELS = 30  # of each kind, for a film to be judged
 
 
-def film_aurocs(data: Path, names: list[str], heat: NDArray[np.float64]) -> NDArray[np.float64]:
+def film_aurocs(
+    data: Path, names: list[str], heat: NDArray[np.float64], views: Served
+) -> NDArray[np.float64]:
     """(N,) pixel AUROC of each film's heat, inside the drawn lungs; NaN where nothing is drawn.
 
     Parameters
     ----------
     data : folder with radiologist_masks.csv.
-    names : (N,) as in the column `radiograph`. heat : (N, s, s) over the network's frame.
+    names : (N,) as in the column `radiograph`. heat : (N, s, s) over the films' views.
+    views : (N) where each film lies in its view.
     """
     table = pd.read_csv(data / "radiologist_masks.csv")
     found = np.full(len(names), np.nan)
@@ -36,7 +39,8 @@ def film_aurocs(data: Path, names: list[str], heat: NDArray[np.float64]) -> NDAr
         if lungs is None or opaque is None or np.isnan(heat[at]).any():
             continue
         small = shape_of(lungs.shape)
-        placed = from_frame(heat[at].astype(np.float32), fit(small, FRAME))
+        frame = replace(views.frame(at), shape=small)
+        placed = from_frame(heat[at].astype(np.float32), frame)
         inside = shrunk(lungs, small)
         truth = shrunk(opaque, small)[inside]
         if min(truth.sum(), (~truth).sum()) >= FEWEST_PIXELS:
@@ -44,13 +48,11 @@ def film_aurocs(data: Path, names: list[str], heat: NDArray[np.float64]) -> NDAr
     return found
 
 
-def union(data: Path, masks: pd.DataFrame, structures: tuple[str, ...]) -> NDArray[np.bool_] | None:
-    """(H, W) union of the named masks; None where none is drawn."""
-    files = masks[masks.structure.isin(structures)]["mask"].tolist()
-    if not files:
-        return None
-    drawn = [np.asarray(Image.open(data / file).convert("L")) > 127 for file in files]
-    return np.asarray(np.logical_or.reduce(drawn), np.bool_)
+def marked_share(views: Served, heat: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) share of each film's lungs that the heat (N, 40, 40) marks; NaN where there is none."""
+    lungs = np.clip(views.zones.astype(np.float64).sum(axis=1) / 255.0, 0.0, 1.0)
+    marked = np.where(np.isnan(heat), np.nan, heat > MARKED)
+    return np.asarray((marked * lungs).sum(axis=(1, 2)) / np.maximum(lungs.sum(axis=(1, 2)), 1.0))
 
 
 def shape_of(shape: tuple[int, ...]) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def distances(embedding: Tensor) -> Tensor:
@@ -48,10 +49,48 @@ def distance_regression(embedding: Tensor, extent: Tensor, weight: Tensor) -> Te
     return weighted_mean(error, trust * ~wanted.isnan())
 
 
+def ordinal(steps: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy of K ordered steps where `target` is known (not NaN); zero if none is.
+
+    Parameters
+    ----------
+    steps : (..., K) logits that the score is above 0, 1, ..., K - 1.
+    target : (...) score as a fraction of K; a mean of readers lies between two steps, and the
+        step between them is then a share.
+    weight : (...) trust in each target.
+
+    References
+    ----------
+    Frank and Hall, A simple approach to ordinal classification, ECML 2001.
+    """
+    known = ~target.isnan()
+    count = steps.shape[-1]
+    above = target.nan_to_num()[..., None] * count - torch.arange(count)
+    error = functional.binary_cross_entropy_with_logits(
+        steps, above.clamp(0.0, 1.0), reduction="none"
+    )
+    return weighted_mean(error.mean(dim=-1), weight * known)
+
+
 def regression(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Mean squared error where `target` is known (not NaN), weighted; zero if none is."""
     known = ~target.isnan()
     return weighted_mean((predicted - target.nan_to_num()).square(), weight * known)
+
+
+def places(opacity: Tensor, drawn: Tensor, lungs: Tensor) -> Tensor:
+    """Cross-entropy of the opacity map where it was drawn or painted.
+
+    Parameters
+    ----------
+    opacity : (N, h, w) logits. drawn : (N, h, w) shares of cells, NaN where unknown.
+    lungs : (N, h, w) in [0, 1]; cells outside them count a twentieth.
+    """
+    known = ~drawn.isnan()
+    error = functional.binary_cross_entropy_with_logits(
+        opacity, drawn.nan_to_num(), reduction="none"
+    )
+    return weighted_mean(error, (0.05 + 0.95 * lungs) * known)
 
 
 def signed_pairs(predicted: Tensor, target: Tensor, patient: Tensor, weight: Tensor) -> Tensor:

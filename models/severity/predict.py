@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import runtime
-from models.frame import Frame, clip_percentiles, fit, from_frame, to_frame
+from models.frame import Frame, from_frame
 from models.radiograph import Radiograph
 from models.refusal import Refusal
 from models.severity.interval import Calibration, calibration_from_parameters
+from models.severity.lungs import LungField
+from models.severity.view import view_of
 from models.severity.zones import EXTENT_MAX, ZONE_MAX, ZONES
+from models.structures.predict import Structures, label
 
 WEIGHTS = Path(__file__).with_name("weights")
 ANCHORS_NAME = "anchors.npz"
-FRAME_SIZE = 320
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,10 @@ class Severity:
     extent_low, extent_high : 90 % interval of the readers' score, from held-out films.
     brixia : 0-18, sum of `zones`.
     zones : 0-3 each, order `ZONES`.
-    heat : (S, S) in [0, 1] over the network's frame, from the same pass: the terms whose mean is
-        `extent`, drawn from what normal films show (0) to what severe ones show (1).
-    frame : where the film lies in that frame.
+    heat : (S, S) in [0, 1] over `frame`, from the same pass: the share of each cell that readers
+        would draw as opaque.
+    frame : where the film lies in the square that the network saw.
+    field : the lungs and the zones that were scored; all that is drawn of them comes from here.
     embedding : (E,), distances are in units of extent.
     model : name, version and checksum of the weights.
     """
@@ -50,12 +53,23 @@ class Severity:
     zones: tuple[float, ...]
     heat: NDArray[np.float32]
     frame: Frame
+    field: LungField
     embedding: NDArray[np.float32]
     model: str
 
-    def heat_on_film(self) -> NDArray[np.float32]:
-        """The heat map on the film's own pixels, (H, W) in [0, 1]."""
-        return np.clip(from_frame(self.heat, self.frame), 0.0, 1.0)
+    def heat_on_film(self, shape: tuple[int, int] | None = None) -> NDArray[np.float32]:
+        """The heat map on the film, (H, W) in [0, 1].
+
+        Parameters
+        ----------
+        shape : (H, W) of a smaller copy of the film; the film's own where it is None.
+        """
+        return np.clip(_on_film(self.heat, self.frame, shape), 0.0, 1.0)
+
+    def zone_masks(self, shape: tuple[int, int] | None = None) -> NDArray[np.bool_]:
+        """(6, H, W) the zones that were scored, on the film or a smaller copy of it."""
+        cells = self.field.zones().astype(np.float32)
+        return np.asarray(_on_film(cells, self.field.frame, shape) > 0.5, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +90,28 @@ class SeverityChange:
     model: str
 
 
-def score(radiograph: Radiograph) -> Severity:
+def score(radiograph: Radiograph, structures: Structures | None = None) -> Severity:
     """Score one frontal film.
+
+    Parameters
+    ----------
+    structures : of the same film, where it was labelled already.
 
     Raises
     ------
-    Refusal : `blank`, where the film has no contrast.
-    ValueError : pixels that are not a finite (H, W) array.
+    Refusal : `blank`, where the film has no contrast; `unlike_training`, where it is mirrored.
+    ValueError : pixels that are not a finite (H, W) array, or the structures of another film.
     """
     model, anchors, calibration = _network(WEIGHTS)
-    frame, square = framed(radiograph)
-    out = model.run({"film": square[None, None]})
+    _check_pixels(radiograph.pixels)
+    seen = view_of(radiograph.pixels, structures or label(radiograph))
+    out = model.run({"film": seen.film[None, None], "zone_masks": seen.zones[None]})
+    if float(out["mirrored"][0]) > float(model.card.parameters["mirrored_above"]):
+        raise Refusal(
+            "unlike_training",
+            "expected the heart on the patient's left, found the film mirrored; check its "
+            "orientation, and read it without a score where the heart does lie on the right",
+        )
     extent = float(np.clip(out["extent"][0], 0.0, 1.0) * EXTENT_MAX)
     zones = tuple(float(one) for one in np.clip(out["zones"][0], 0.0, 1.0) * ZONE_MAX)
     embedding = out["embedding"][0]
@@ -99,7 +124,8 @@ def score(radiograph: Radiograph) -> Severity:
         brixia=float(sum(zones)),
         zones=zones,
         heat=out["heat"][0],
-        frame=frame,
+        frame=seen.frame,
+        field=seen.field,
         embedding=embedding,
         model=model.card.label,
     )
@@ -138,19 +164,18 @@ def change(prior: Severity, current: Severity) -> SeverityChange:
     )
 
 
-def framed(radiograph: Radiograph) -> tuple[Frame, NDArray[np.float32]]:
-    """The film in the network's frame, (320, 320) in [0, 1], and where it lies there."""
-    pixels = radiograph.pixels
+def _check_pixels(pixels: NDArray[np.float32]) -> None:
     if pixels.ndim != 2 or not np.isfinite(pixels).all():
         raise ValueError(
             f"expected finite pixels of shape (H, W), found shape {pixels.shape}: "
             "read the film with models.radiograph"
         )
-    stretched = clip_percentiles(pixels)
-    if not stretched.any():
-        raise Refusal("blank", "expected a film with contrast, found one shade: send it again")
-    frame = fit((pixels.shape[0], pixels.shape[1]), FRAME_SIZE)
-    return frame, to_frame(stretched, frame)
+
+
+def _on_film(
+    maps: NDArray[np.float32], frame: Frame, shape: tuple[int, int] | None
+) -> NDArray[np.float32]:
+    return from_frame(maps, replace(frame, shape=shape or frame.shape))
 
 
 _READING = threading.Lock()

@@ -1,4 +1,4 @@
-"""Training: contrastive stage, then distance and score regression; resumable at every epoch."""
+"""Training: on painted films first, then on readers' scores; resumable at every epoch."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ from torch import Tensor
 
 from models.precision import autocast
 from models.severity import loss
+from models.severity.augment import Views, augment, mirror_zones
 from models.severity.data import (
     Films,
     Targets,
-    augment,
     batches,
     folds,
-    mirror_zones,
+    painters_half,
     read_films,
     targets,
 )
-from models.severity.export import export, is_finished
+from models.severity.export import export, finished, is_finished
 from models.severity.held_out import calibrate, predict_held_out
-from models.severity.net import VIEW_SIZE, Reading, SeverityNet
+from models.severity.net import Reading, SeverityNet, expected
+from models.severity.serving import read_served
 
 LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How long one kind of network learns; see severity.toml."""
+    """How long one kind of network learns, and from how many films an epoch; see severity.toml."""
 
-    pretrain_epochs: int
     epochs: int
-    freeze_after: int
+    peak_rate: float
+    frozen_blocks: int
     normals: int
+    painted: int
     ema: float
 
 
@@ -50,9 +52,8 @@ class Config:
 
     seed: int
     folds: int
+    members: int
     batch: int
-    frozen_blocks: int
-    peak_rate: float
     weight_decay: float
     warm_share: float
     embedding: int
@@ -60,40 +61,61 @@ class Config:
     margin: float
     weight_zones: float
     weight_brixia: float
+    weight_score: float
     weight_distance: float
     weight_pairs: float
+    weight_places: float
+    weight_contrast: float
     version: str
-    shipped: Course
-    fold: Course
+    pretrain: Course
+    course: Course
 
 
 def read_config() -> Config:
     """The packaged recipe."""
     text = Path(__file__).with_name("severity.toml").read_text(encoding="utf-8")
     raw = tomllib.loads(text)
-    shipped, fold = Course(**raw.pop("shipped")), Course(**raw.pop("fold"))
-    return Config(**raw, shipped=shipped, fold=fold)
+    pretrain, course = Course(**raw.pop("pretrain")), Course(**raw.pop("course"))
+    return Config(**raw, pretrain=pretrain, course=course)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One network to be trained: its name, its films, its seed, its course."""
+    """One network to be trained: its name, its films, its seed, its course.
+
+    Parameters
+    ----------
+    painted_only : learns from painted and normal films alone (the common start of all others).
+    """
 
     name: str
     train: NDArray[np.int64]
     seed: int
     course: Course
+    painted_only: bool = False
+
+
+START = "start"
 
 
 def plans(films: Films, config: Config) -> list[Plan]:
-    """The shipped network first (all films), then one for each fold (the others' films)."""
+    """The common start; then, member by member, each fold (the others' films), then all films.
+
+    The start sees half of the normal collection and no film that readers scored; fold networks
+    see of the normal collection that half only, so that the other half is held out throughout.
+    """
     everything = np.arange(len(films.patient))
     fold = folds(films, config.folds, config.seed)
-    shipped = Plan("final", everything, config.seed, config.shipped)
-    return [shipped] + [
-        Plan(f"fold{k}", everything[fold != k], config.seed + 1 + k, config.fold)
-        for k in range(config.folds)
-    ]
+    half = painters_half(films, config.seed)
+    start = Plan(START, everything[half], config.seed, config.pretrain, painted_only=True)
+    made = [start]
+    for member in range(config.members):
+        seed = config.seed + 1 + 100 * member
+        for k in range(config.folds):
+            train = everything[half | (~films.nih & (fold != k))]
+            made.append(Plan(f"fold{k}-{member}", train, seed + 1 + k, config.course))
+        made.append(Plan(f"final-{member}", everything, seed, config.course))
+    return made
 
 
 def train(
@@ -104,33 +126,35 @@ def train(
     quick: bool = False,
     only: Sequence[str] | None = None,
 ) -> None:
-    """Train the shipped network and the fold networks, export the shipped one.
+    """Train the common start, the fold networks and the shipped one, and export the latter.
 
     Parameters
     ----------
     data : folder laid out like shared/data.
-    out : checkpoints (`final.pt`, `fold0.pt`, ...), then `model.onnx`, `anchors.npz`, `card.json`.
+    out : checkpoints (`start.pt`, `fold0-0.pt`, ..., `final-0.pt`), then `model.onnx`,
+        `anchors.npz`, `card.json`.
     resume : go on from the checkpoints found in `out`.
     quick : a few films, one epoch, no ImageNet weights: for tests of the machinery.
-    only : names of networks ("final", "fold0", ...); all where it is None.
+    only : names of networks ("start", "fold0-0", "final-0", ...); all where it is None.
     """
     config = read_config()
     if quick:
-        short = Course(pretrain_epochs=1, epochs=1, freeze_after=1, normals=4, ema=0.5)
-        config = replace(config, folds=2, batch=4, shipped=short, fold=short)
+        short = Course(epochs=1, peak_rate=1e-4, frozen_blocks=7, normals=4, painted=2, ema=0.5)
+        config = replace(config, folds=2, members=1, batch=4, pretrain=short, course=short)
     out.mkdir(parents=True, exist_ok=True)
     films = read_films(data, out / "cache", limit=6 if quick else None)
     for plan in plans(films, config):
         if only is None or plan.name in only:
             fit_network(plan, films, config, out, resume=resume, pretrained=not quick)
-    if is_finished(out / "final.pt"):
-        finish(films, config, out)
+    if finished(out, "final", config.members):
+        finish(data, films, config, out)
 
 
-def finish(films: Films, config: Config, out: Path) -> None:
+def finish(data: Path, films: Films, config: Config, out: Path) -> None:
     """Export the shipped network; intervals from the held-out films of its folds."""
-    held = predict_held_out(films, config.folds, config.seed, config.embedding, out)
-    export(films, asdict(config), out, calibrate(films, held))
+    views = read_served(data, films, out / "cache")
+    held = predict_held_out(films, views, asdict(config), out)
+    export(films, views[0], asdict(config), out, calibrate(films, held))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +190,9 @@ def fit_network(
     path = out / f"{plan.name}.pt"
     begun = resume and path.is_file()
     lesson = Lesson(films, targets(films, plan.train), plan, config)
-    learner = learner_of(lesson, pretrained=pretrained and not begun)
+    learner = learner_of(lesson, pretrained=pretrained and plan.painted_only and not begun)
+    if not plan.painted_only and not begun:
+        begin_with(out / f"{START}.pt", learner)
     begin = restore(path, learner) if begun else 0
     for epoch in range(begin, len(learner.rates)):
         torch.manual_seed(plan.seed * 1000 + epoch)
@@ -186,42 +212,51 @@ def learner_of(lesson: Lesson, *, pretrained: bool) -> Learner:
     return Learner(net, copy.deepcopy(net), optimizer, schedule(lesson))
 
 
+def begin_with(path: Path, learner: Learner) -> None:
+    """Take the weights of the common start.
+
+    Raises
+    ------
+    FileNotFoundError : it was not trained to its end.
+    """
+    if not is_finished(path):
+        raise FileNotFoundError(
+            f"expected a finished {path.name} beside the other checkpoints, found none: "
+            f"train {START} first"
+        )
+    state = torch.load(path, weights_only=True)["ema"]
+    learner.net.load_state_dict(state)
+    learner.ema.load_state_dict(state)
+
+
 def schedule(lesson: Lesson) -> list[list[float]]:
-    """Learning rates: constant for the contrastive stage, then one cycle (Smith 2018)."""
+    """Learning rates of each step of each epoch: one cycle (Smith 2018)."""
     config, course, rng = lesson.config, lesson.plan.course, np.random.default_rng(0)
-    first = len(cut(pretrain_films(lesson, rng), lesson, rng))
-    later = len(cut(epoch_films(lesson, rng), lesson, rng))
-    steps = later * course.epochs
-    share = np.arange(steps) / max(steps, 1)
+    each = len(cut(epoch_films(lesson, rng)[0], lesson, rng))
+    share = np.arange(each * course.epochs) / max(each * course.epochs, 1)
     rise = np.clip(share / config.warm_share, 0.0, 1.0)
     fall = np.clip((share - config.warm_share) / (1.0 - config.warm_share), 0.0, 1.0)
     cycle = (0.05 + 0.95 * 0.5 * (1 - np.cos(np.pi * rise))) * 0.5 * (1 + np.cos(np.pi * fall))
-    rates = config.peak_rate * np.maximum(cycle, 1e-3)
-    early = [[config.peak_rate * 0.3] * first] * course.pretrain_epochs
-    return [*early, *rates.reshape(course.epochs, later).tolist()]
+    rates = course.peak_rate * np.maximum(cycle, 1e-3)
+    listed: list[list[float]] = rates.reshape(course.epochs, each).tolist()
+    return listed
 
 
-def pretrain_films(lesson: Lesson, rng: np.random.Generator) -> NDArray[np.int64]:
-    """As many normal as abnormal films; half of the abnormal ones from the normals' source."""
-    films, train, count = lesson.films, lesson.plan.train, lesson.plan.course.normals
-    normal = train[films.normal[train]]
-    cohen = train[films.abnormal[train] & ~films.nih[train]]
-    nih = train[films.abnormal[train] & films.nih[train]]
-    half = max(1, count // 2)
-    return np.concatenate([some(normal, count, rng), some(cohen, half, rng), some(nih, half, rng)])
-
-
-def epoch_films(lesson: Lesson, rng: np.random.Generator) -> NDArray[np.int64]:
-    """All scored films, and some of the normals."""
-    films, train = lesson.films, lesson.plan.train
-    scored = train[films.scored[train]]
-    normal = train[films.nih[train] & films.normal[train]]
-    return np.concatenate([scored, some(normal, lesson.plan.course.normals, rng)])
-
-
-def some(films: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """`count` of the films, fewer where there are not so many."""
-    return rng.permutation(films)[:count]
+def epoch_films(
+    lesson: Lesson, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The films of an epoch: those scored, some normals, some to be painted; and the latter."""
+    films, train, course = lesson.films, lesson.plan.train, lesson.plan.course
+    clear = rng.permutation(train[films.nih[train] & films.normal[train]])
+    plain, painted = clear[: course.normals], clear[course.normals :][: course.painted]
+    if lesson.plan.painted_only:
+        ill = rng.permutation(train[films.nih[train] & films.abnormal[train]])
+        others = ill[: course.normals // 2]
+        painted = rng.permutation(clear)[: course.painted]
+        plain = np.setdiff1d(clear, painted)[: course.normals]
+    else:
+        others = train[films.scored[train]]
+    return np.concatenate([others, plain, painted]), painted
 
 
 def cut(
@@ -233,24 +268,20 @@ def cut(
 
 def one_epoch(learner: Learner, lesson: Lesson, epoch: int) -> float:
     """Go once over the epoch's films; the mean loss."""
-    config, course, films = lesson.config, lesson.plan.course, lesson.films
+    course, films = lesson.plan.course, lesson.films
     rng = np.random.default_rng([lesson.plan.seed, epoch])
     learner.net.train()
-    if epoch >= course.freeze_after:
-        learner.net.freeze_early(config.frozen_blocks)
-    early = epoch < course.pretrain_epochs
-    chosen = pretrain_films(lesson, rng) if early else epoch_films(lesson, rng)
+    learner.net.freeze_early(course.frozen_blocks)
+    chosen, painted = epoch_films(lesson, rng)
     losses = []
     for batch, rate in zip(cut(chosen, lesson, rng), learner.rates[epoch], strict=True):
-        views, flipped = augment(films.frames[batch], VIEW_SIZE, rng)
+        views = augment(films, batch, np.isin(batch, painted), rng)
         with autocast():
-            seen = learner.net(views.to(memory_format=torch.channels_last))
+            seen = learner.net(
+                views.films.contiguous(memory_format=torch.channels_last), views.zones
+            )
         seen = Reading(*(part.float() for part in seen))
-        if early:
-            abnormal = torch.from_numpy(films.abnormal[batch])
-            value = loss.contrastive(seen.embedding, abnormal, config.margin)
-        else:
-            value = joint_loss(seen, lesson, batch, flipped)
+        value = (start_loss if lesson.plan.painted_only else joint_loss)(seen, views, lesson, batch)
         step(learner, value, rate)
         follow(learner.ema, learner.net, course.ema)
         losses.append(float(value.detach()))
@@ -267,23 +298,47 @@ def step(learner: Learner, value: Tensor, rate: float) -> None:
     learner.optimizer.step()
 
 
-def joint_loss(
-    seen: Reading, lesson: Lesson, batch: NDArray[np.int64], flipped: NDArray[np.bool_]
-) -> Tensor:
-    """Extent, zones, their sum, distances of all pairs, signed pairs of one patient."""
-    films, wanted, config = lesson.films, lesson.wanted, lesson.config
-    extent = torch.from_numpy(wanted.extent[batch])
-    trust = torch.from_numpy(wanted.extent_trust[batch])
-    zones = torch.from_numpy(mirror_zones(films.zones[batch], flipped))
-    brixia = torch.from_numpy(wanted.brixia[batch])
-    brixia_trust = torch.from_numpy(wanted.brixia_trust[batch])
-    patient = torch.from_numpy(films.patient[batch])
+def start_loss(seen: Reading, views: Views, lesson: Lesson, batch: NDArray[np.int64]) -> Tensor:
+    """Painted opacities found and counted, normal and abnormal films told apart."""
+    films, config = lesson.films, lesson.config
+    clear = films.normal[batch] & ~views.painted
+    extent = torch.from_numpy(np.where(clear, 0.0, views.painted_extent).astype(np.float32))
+    zones = np.where(clear[:, None], 0.0, views.painted_zones).astype(np.float32)
+    lungs = views.zones.sum(dim=1).clamp(max=1.0)
+    every = torch.ones(len(batch))
     return (
-        loss.regression(seen.extent, extent, trust)
-        + config.weight_zones * loss.regression(seen.zones, zones, torch.ones(len(batch), 1))
-        + config.weight_brixia * loss.regression(seen.zones.mean(dim=1), brixia, brixia_trust)
+        loss.ordinal(seen.extent, extent, every)
+        + config.weight_zones * loss.ordinal(seen.zones, torch.from_numpy(zones), every[:, None])
+        + 2.0 * config.weight_places * loss.places(seen.opacity, views.opacity, lungs)
+        + config.weight_contrast
+        * loss.contrastive(seen.embedding, torch.from_numpy(~clear), config.margin)
+    )
+
+
+def joint_loss(seen: Reading, views: Views, lesson: Lesson, batch: NDArray[np.int64]) -> Tensor:
+    """Extent, zones, their sum, places, distances of all pairs, signed pairs of one patient.
+
+    Of a painted film only the place of its opacities is believed.
+    """
+    films, wanted, config = lesson.films, lesson.wanted, lesson.config
+    real = torch.from_numpy(~views.painted).float()
+    extent = torch.from_numpy(wanted.extent[batch])
+    trust = torch.from_numpy(wanted.extent_trust[batch]) * real
+    zones = torch.from_numpy(mirror_zones(films.zones[batch], views.flipped))
+    brixia = torch.from_numpy(wanted.brixia[batch])
+    brixia_trust = torch.from_numpy(wanted.brixia_trust[batch]) * real
+    patient = torch.from_numpy(films.patient[batch])
+    scored = expected(seen.extent)
+    summed = expected(seen.zones).mean(dim=1)
+    lungs = views.zones.sum(dim=1).clamp(max=1.0)
+    return (
+        loss.ordinal(seen.extent, extent, trust)
+        + config.weight_score * loss.regression(scored, extent, trust)
+        + config.weight_zones * loss.ordinal(seen.zones, zones, real[:, None])
+        + config.weight_brixia * loss.regression(summed, brixia, brixia_trust)
+        + config.weight_places * loss.places(seen.opacity, views.opacity, lungs)
         + config.weight_distance * loss.distance_regression(seen.embedding, extent, trust)
-        + config.weight_pairs * loss.signed_pairs(seen.extent, extent, patient, trust)
+        + config.weight_pairs * loss.signed_pairs(scored, extent, patient, trust)
     )
 
 

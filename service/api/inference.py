@@ -168,7 +168,10 @@ async def align(
 def _align(models: Models, data: tuple[bytes, bytes], form: str) -> AlignmentOut | Response:
     prior, current = _film(models, data[0], "prior"), _film(models, data[1], "current")
     found = models.align(prior, current)
-    scores = (models.score(prior), models.score(current))
+    scores = (
+        models.score(prior, found.prior_structures),
+        models.score(current, found.current_structures),
+    )
     change = models.change(*scores)
     if form == "none":
         return AlignmentOut.of(found, scores, change)

@@ -59,7 +59,8 @@ def _film(path: Path, which: str) -> Radiograph:
 
 
 def _summary(found: Alignment, prior: Radiograph, current: Radiograph) -> dict[str, Any]:
-    before, after = score(prior), score(current)
+    before = score(prior, found.prior_structures)
+    after = score(current, found.current_structures)
     return {
         "status": found.status,
         "reason": found.reason,

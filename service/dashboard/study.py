@@ -157,6 +157,7 @@ def viewer_data(
         "film": _source(result, sizes["film"], captions["film"]),
         "heat_url": url("heat", scored and result.severity is not None),
         "contours_url": url("contours", scored),
+        "zones_url": url("zones", scored and result.severity is not None),
         "labels": [[row.name, row.label] for row in structure_rows(result.structures)],
         "zones": [
             {"name": z.name, "label": z.label, "score": z.score, "was": z.was}

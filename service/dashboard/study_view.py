@@ -20,6 +20,7 @@ from service.store.objects import ObjectStore
 routes = APIRouter(route_class=PageRoute)
 
 RAW = ("film", "aligned_prior")
+OUTLINES = ("contours", "zones")
 
 
 @routes.get("/studies/{study_uid:path}/artifacts/{name}")
@@ -40,7 +41,7 @@ def artifact(visitor: Annotated[Visitor, Depends(reader)], study_uid: str, name:
     data = services.objects.get(key)
     if name == "preview":
         return Response(film.preview(data), 200, HEADERS, "image/png")
-    media_type = "application/json" if name == "contours" else "image/png"
+    media_type = "application/json" if name in OUTLINES else "image/png"
     return Response(data, 200, HEADERS, media_type)
 
 
@@ -49,7 +50,7 @@ def _allowed(result: StudyResult, name: str) -> bool:
     if name in {"film", "preview"}:
         return True
     aligned = result.change is not None and result.change.aligned
-    permitted = {"heat", "contours"} | ({"aligned_prior", "difference"} if aligned else set())
+    permitted = {"heat", *OUTLINES} | ({"aligned_prior", "difference"} if aligned else set())
     return result.status == "ok" and name in permitted
 
 

@@ -153,7 +153,8 @@ REFUSALS: Final = MappingProxyType(
         ),
         "unlike_training": Refused(
             "This film is unlike the films that the models learned from.",
-            "Read it without a score. A child, a strong rotation or a large device can do this.",
+            "Read it without a score. A child, a strong rotation, a mirrored film or a large "
+            "device can do this.",
         ),
     }
 )

@@ -15,6 +15,7 @@ from PIL import Image
 
 from models.frame import Frame, fit, from_frame, resize
 from models.radiograph import Radiograph
+from models.severity.zones import ZONES
 from models.structures.anatomy import STRUCTURES
 
 if TYPE_CHECKING:  # the science is loaded by whoever runs a study
@@ -89,8 +90,21 @@ def film_artifacts(radiograph: Radiograph) -> list[Artifact]:
 def heat_artifact(severity: Severity) -> Artifact:
     """Where the severity was seen, 8-bit grey PNG over the whole film."""
     shape = within(severity.frame.shape, OVERLAY_LONGEST)
-    heat = from_frame(severity.heat, fit(shape, severity.frame.size))
-    return Artifact("heat", ".png", png8(heat, shape))
+    return Artifact("heat", ".png", png8(severity.heat_on_film(shape), shape))
+
+
+def zones_artifact(
+    severity: Severity, contours: Callable[[NDArray[np.bool_]], Polylines]
+) -> Artifact:
+    """The six zones that were scored, as outlines ("zones", JSON like "contours")."""
+    film = within(severity.frame.shape, FILM_LONGEST)
+    shape = within(film, OVERLAY_LONGEST)
+    scale = np.array(film) / np.array(shape)
+    outlines = {
+        name: [_scaled(line, scale) for line in contours(mask)]
+        for name, mask in zip(ZONES, severity.zone_masks(shape), strict=True)
+    }
+    return Artifact("zones", ".json", json.dumps(outlines, separators=(",", ":")).encode())
 
 
 def structures_artifacts(

@@ -56,7 +56,7 @@ class Models:
     label: Callable[[Radiograph], Structures]
     measure: Callable[[Structures], Measures]
     contours: Callable[[NDArray[np.bool_]], Polylines]
-    score: Callable[[Radiograph], Severity]
+    score: Callable[[Radiograph, Structures], Severity]
     change: Callable[[Severity, Severity], SeverityChange]
     align: Callable[[Radiograph, Radiograph, Structures, Structures], Alignment]
 
@@ -321,7 +321,7 @@ class Workbench:
         """What the models say of a film that was accepted, and of it against the prior."""
         try:
             structures = self.models.label(film.radiograph)
-            severity = self.models.score(film.radiograph)
+            severity = self.models.score(film.radiograph, structures)
         except Refusal as refusal:
             raise RefusedFilm(refusal, film.instance, film.radiograph, nearness=3) from refusal
         change, aligned, message = self._against(prior, film, severity, structures)
@@ -332,6 +332,7 @@ class Workbench:
             pictures=[
                 *artifacts.film_artifacts(film.radiograph),
                 artifacts.heat_artifact(severity),
+                artifacts.zones_artifact(severity, self.models.contours),
                 *artifacts.structures_artifacts(structures, self.models.contours),
                 *aligned,
             ],
@@ -365,8 +366,9 @@ class Workbench:
     ) -> tuple[ChangeFinding, list[Artifact]]:
         """Compare two films; the prior is scored again, so that both numbers are of one model."""
         models = self.models
-        change = models.change(models.score(earlier), severity)
-        alignment = models.align(earlier, film.radiograph, models.label(earlier), structures)
+        earlier_structures = models.label(earlier)
+        change = models.change(models.score(earlier, earlier_structures), severity)
+        alignment = models.align(earlier, film.radiograph, earlier_structures, structures)
         finding = ChangeFinding(
             prior_study_uid=prior.study_uid,
             prior_sop_instance_uid=prior.sop_instance_uid or "",

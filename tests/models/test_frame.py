@@ -53,3 +53,11 @@ def test_stretching_percentiles_takes_gain_and_offset_away(gain: float, offset: 
 
 def test_a_film_without_contrast_stretches_to_zeros_not_to_noise() -> None:
     assert not frame.clip_percentiles(np.full((32, 32), 0.7, np.float32)).any()
+
+
+def test_a_shrunk_film_keeps_its_means_and_at_least_the_side_asked_for() -> None:
+    film = np.random.default_rng(0).random((1301, 900)).astype(np.float32)
+    small = frame.shrunk(film, 300)
+    assert small.shape == (433, 300)
+    np.testing.assert_allclose(small[5, 7], film[15:18, 21:24].mean(), atol=1e-6)
+    assert frame.shrunk(film, 500) is film

@@ -22,7 +22,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = []
     for at in range(24):
         nih = at >= 12
-        drawn = phantom.draw(at, 0.0 if nih else float(at % 6), size=160)
+        drawn = phantom.draw(at, 0.0 if nih else float(at % 6), size=256)
         name = f"radiographs/{at}.png"
         (root / name).parent.mkdir(exist_ok=True)
         Image.fromarray(np.rint(drawn.pixels * 255).astype(np.uint8)).save(root / name)

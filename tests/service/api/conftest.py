@@ -21,6 +21,7 @@ from models.frame import fit
 from models.phantom import draw
 from models.radiograph import Radiograph, read_bytes
 from models.refusal import Refusal
+from models.severity.lungs import lung_field
 from models.severity.predict import Severity, SeverityChange
 from models.structures.anatomy import STRUCTURES
 from models.structures.measures import Measures
@@ -54,7 +55,7 @@ NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 PASSWORD = "correct horse battery"
 
 
-def _severity(film: Radiograph) -> Severity:
+def _severity(film: Radiograph, structures: Structures | None = None) -> Severity:
     extent = float(8 * film.pixels.mean())
     return Severity(
         pxs=extent + 1,
@@ -65,6 +66,7 @@ def _severity(film: Radiograph) -> Severity:
         zones=(extent / 3,) * 6,
         heat=np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8),
         frame=fit(film.pixels.shape, 64),
+        field=lung_field(structures or _structures(film)),
         embedding=np.zeros(4, np.float32),
         model="severity-test+0",
     )

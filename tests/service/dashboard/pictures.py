@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models import phantom
+from models.opacity import thirds
+from models.severity.zones import ZONES
 from models.structures.anatomy import STRUCTURES
 from service.store.objects import FileObjects
 
@@ -59,6 +61,8 @@ def pictures(objects: FileObjects, size: int) -> Pictures:
     contours = {
         n: outline(m) for n, m, seen in zip(STRUCTURES, now.masks, visible, strict=True) if seen
     }
+    thirds_of_lungs = np.concatenate([thirds(lung) for lung in now.masks[:2]])
+    zones = {name: outline(mask) for name, mask in zip(ZONES, thirds_of_lungs, strict=True)}
     heat = np.round(255 * np.clip(now.opacity, 0, 1)).astype(np.uint8)[::2, ::2]
     lungs = now.masks[0] | now.masks[1]
     signed = np.clip(now.pixels - then.pixels, -1, 1) * lungs
@@ -68,6 +72,7 @@ def pictures(objects: FileObjects, size: int) -> Pictures:
             **film(now),
             "heat": objects.put(png(heat), ".png"),
             "contours": objects.put(json.dumps(contours).encode(), ".json"),
+            "zones": objects.put(json.dumps(zones).encode(), ".json"),
             "aligned_prior": prior["film"],
             "difference": objects.put(png((128 + 127 * signed).astype(np.uint8)), ".png"),
         },

@@ -20,6 +20,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 from models.frame import fit, resize
 from models.radiograph import Radiograph, read_bytes
 from models.refusal import Refusal
+from models.severity.lungs import LungField
 from models.severity.predict import Severity, SeverityChange
 from models.structures.anatomy import STRUCTURES
 from models.structures.measures import contours, measure
@@ -49,12 +50,15 @@ def label(radiograph: Radiograph) -> Structures:
     return Structures(probabilities, frame, visible, radiograph.spacing_mm, "structures-test")
 
 
-def score(radiograph: Radiograph) -> Severity:
+def score(radiograph: Radiograph, structures: Structures | None = None) -> Severity:
     height, width = radiograph.pixels.shape
     grey = float(radiograph.pixels.mean())
     heat = resize(radiograph.pixels, (SIZE, SIZE))
-    return Severity(grey, 8 * grey, 7 * grey, 8.0, 18 * grey, (3 * grey,) * 6, heat,
-                    fit((height, width), SIZE), np.zeros(4, np.float32), "severity")  # fmt: skip
+    frame = fit((height, width), SIZE)
+    halves = label(radiograph).probabilities[:2] > 0.5
+    return Severity(grey, 8 * grey, 7 * grey, 8.0, 18 * grey, (3 * grey,) * 6, heat, frame,
+                    LungField(halves, frame, (True, True)), np.zeros(4, np.float32),
+                    "severity")  # fmt: skip
 
 
 def change(prior: Severity, current: Severity) -> SeverityChange:

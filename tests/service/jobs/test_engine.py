@@ -333,10 +333,10 @@ from service.jobs.engine import Engine
 from service.settings import Settings
 from tests.service.jobs.science import SMALL, SMALL_RISK, Pacs, Ward, film, outbox, score
 
-def slow(radiograph):
+def slow(radiograph, structures):
     print("scoring", flush=True)
     time.sleep(float(sys.argv[3]))
-    return score(radiograph)
+    return score(radiograph, structures)
 
 folder = Path(sys.argv[1])
 ward = Ward(folder)

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from models.radiograph import Radiograph
 from models.refusal import REFUSAL_CODES, Refusal
 from models.structures.anatomy import STRUCTURES
+from models.structures.predict import Structures
 from service.errors import OutOfResourcesError
 from service.jobs import pipeline
 from service.jobs.artifacts import unpack_structures
@@ -57,7 +58,7 @@ def test_a_film_becomes_a_result_with_everything_the_pages_need(ward: Ward) -> N
     assert result.structures is not None
     assert result.structures.names == STRUCTURES
     assert result.change is None
-    assert set(result.artifacts) == {"film", "viewer", "heat", "structures", "contours"}
+    assert set(result.artifacts) == {"film", "viewer", "heat", "structures", "contours", "zones"}
     assert ward.index.audits()[0].action == "score"
 
 
@@ -184,7 +185,7 @@ def test_our_own_objects_are_never_judged(ward: Ward) -> None:
 
 
 def test_a_model_that_breaks_fails_the_study_without_telling_of_the_patient(ward: Ward) -> None:
-    def broken(_radiograph: Radiograph) -> Any:
+    def broken(_radiograph: Radiograph, _structures: Structures) -> Any:
         raise RuntimeError("DOE^JANE broke it")
 
     with capture_logs() as logs:
@@ -200,7 +201,7 @@ def test_a_model_that_breaks_fails_the_study_without_telling_of_the_patient(ward
 
 
 def test_a_refusal_by_a_later_step_is_a_refusal(ward: Ward) -> None:
-    def blank(_radiograph: Radiograph) -> Any:
+    def blank(_radiograph: Radiograph, _structures: Structures) -> Any:
         raise Refusal("blank", "expected contrast, found none; send it again")
 
     assert run(ward, ward.take(film()), replace(SMALL, score=blank)).reason == "blank"
@@ -225,10 +226,10 @@ def test_running_again_changes_nothing(ward: Ward) -> None:
 
 
 def test_a_run_that_is_overtaken_gives_the_result_in_force(ward: Ward) -> None:
-    def overtaken(radiograph: Radiograph) -> Any:
+    def overtaken(radiograph: Radiograph, structures: Structures) -> Any:
         if not others:
             others.append(run(ward, study))
-        return SMALL.score(radiograph)
+        return SMALL.score(radiograph, structures)
 
     study = ward.take(film())
     others: list[StudyResult] = []

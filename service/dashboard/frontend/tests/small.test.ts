@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { columns, lastBefore } from "../src/charts/band";
 import { mergeOrder } from "../src/live/order";
 import { lengthOf, scaleBar } from "../src/viewer/measure";
-import { differenceColour, heatColour, styleOf, thirdOf } from "../src/viewer/overlays";
+import { differenceColour, heatColour, middleOf, styleOf } from "../src/viewer/overlays";
 
 describe("the order of the worklist", () => {
   it("does not change while somebody points at it, and says that it would", () => {
@@ -54,9 +54,9 @@ describe("overlays", () => {
     expect(new Set(styles).size).toBe(20);
   });
 
-  it("put zone scores into the thirds of the lung from top to bottom", () => {
-    const lung: [number, number][][] = [[[0, 10], [30, 0], [60, 0], [90, 5], [90, 25], [60, 30], [30, 30], [0, 20]]];
-    expect([0, 1, 2].map((third) => thirdOf(lung, third)?.[1])).toEqual([15, 45, 75]);
-    expect(thirdOf([], 0)).toBeNull();
+  it("put a zone's score into the middle of its boundary", () => {
+    const zone: [number, number][][] = [[[0, 10], [30, 0], [30, 30], [0, 20]]];
+    expect(middleOf(zone)).toEqual([15, 15]);
+    expect(middleOf([])).toBeNull();
   });
 });

@@ -12,6 +12,7 @@ export interface StudyData {
   film: FilmSource;
   heat_url: string | null;
   contours_url: string | null;
+  zones_url: string | null; // the thirds of the lungs that were scored
   labels: [string, string][]; // structure name and its words, in the order of the switches
   zones: { name: string; label: string; score: number; was: number | null }[];
   prior: FilmSource | null; // the prior as it was taken, for side by side

@@ -78,14 +78,10 @@ export function topOf(outline: Outline): [number, number] | null {
   return top;
 }
 
-/** Column and row of the middle of the upper (0), middle (1) or lower (2) third of a shape. */
-export function thirdOf(polylines: readonly [number, number][][], third: number): [number, number] | null {
+/** Column and row of the middle of the box around a shape. */
+export function middleOf(polylines: readonly [number, number][][]): [number, number] | null {
   const points = polylines.flat();
-  if (!points.length || third < 0) return null;
-  const rows = points.map(([row]) => row);
-  const [top, bottom] = [Math.min(...rows), Math.max(...rows)];
-  const [from, until] = [top + ((bottom - top) * third) / 3, top + ((bottom - top) * (third + 1)) / 3];
-  const columns = points.filter(([row]) => row >= from && row <= until).map(([, column]) => column);
-  if (!columns.length) return null;
-  return [(Math.min(...columns) + Math.max(...columns)) / 2, (from + until) / 2];
+  if (!points.length) return null;
+  const middle = (values: number[]) => (Math.min(...values) + Math.max(...values)) / 2;
+  return [middle(points.map(([, column]) => column)), middle(points.map(([row]) => row))];
 }

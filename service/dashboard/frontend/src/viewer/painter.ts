@@ -73,6 +73,12 @@ function outlines(context: CanvasRenderingContext2D, scene: Scene, placed: Place
 function zones(context: CanvasRenderingContext2D, scene: Scene, placed: Placed, ratio: number): void {
   context.textAlign = "center";
   for (const mark of scene.zoneMarks) {
+    context.save();
+    context.setTransform(placed.zoom, 0, 0, placed.zoom, placed.left, placed.top);
+    context.lineWidth = ratio / placed.zoom;
+    context.strokeStyle = "rgb(255 255 255 / 70%)";
+    context.stroke(pathOf(mark.boundary));
+    context.restore();
     const [x, y] = [placed.left + mark.at[0] * placed.zoom, placed.top + mark.at[1] * placed.zoom];
     label(context, mark.text, x, y, "#ffffff", ratio);
   }

@@ -53,7 +53,7 @@ export interface Scene {
   difference: OffscreenCanvas | null;
   outlines: Outline[];
   shownOutlines: Set<string>;
-  zoneMarks: { at: Spot; text: string }[];
+  zoneMarks: { at: Spot; text: string; boundary: Outline }[];
   zonesShown: boolean;
   ruler: Ruler | null;
 }

@@ -3,7 +3,7 @@
 import type { Contours, FilmSource, Mode, StudyData, Tool } from "./data";
 import { decode, moved, usualWindow } from "./film";
 import { attach } from "./gestures";
-import { coloured, differenceColour, heatColour, loadGrey, pathOf, thirdOf, type Outline } from "./overlays";
+import { coloured, differenceColour, heatColour, loadGrey, middleOf, pathOf, type Outline } from "./overlays";
 import { draw, layout } from "./painter";
 import { newScene, Picture, type Scene } from "./scene";
 import { fitZoom, pan, place, toFilm, WHOLE, zoomAbout, type Rect } from "./view";
@@ -15,13 +15,19 @@ async function loadPicture(source: FilmSource): Promise<Picture> {
   return new Picture(film, source.spacing_mm, source.caption);
 }
 
-/** Scores stand in the thirds of the lung that was outlined; without an outline nowhere. */
-function zoneMarks(data: StudyData, contours: Contours): Scene["zoneMarks"] {
+/** Scores stand within the boundaries of the zones that were scored; without a boundary nowhere. */
+function zoneMarks(data: StudyData, boundaries: Contours): Scene["zoneMarks"] {
   return data.zones.flatMap((zone) => {
-    const [side, part] = zone.name.split("_");
-    const at = thirdOf(contours[`${side}_lung`] ?? [], ["upper", "middle", "lower"].indexOf(part ?? ""));
-    return at ? [{ at, text: `${zone.score.toFixed(1)} /3` }] : [];
+    const polylines = boundaries[zone.name] ?? [];
+    const at = middleOf(polylines);
+    return at ? [{ at, text: `${zone.score.toFixed(1)} /3`, boundary: { name: zone.name, label: zone.label, polylines } }] : [];
   });
+}
+
+async function loadContours(url: string): Promise<Contours> {
+  const answer = await fetch(url, { credentials: "same-origin" });
+  if (!answer.ok) throw new Error(`expected contours, found status ${answer.status}`);
+  return (await answer.json()) as Contours;
 }
 
 /** Names of the shown structures under the pointer: colours and dashes alone are no key. */
@@ -55,12 +61,10 @@ export class Viewer {
   async loadOverlays(): Promise<void> {
     const { data, scene } = this;
     if (data.contours_url) {
-      const answer = await fetch(data.contours_url, { credentials: "same-origin" });
-      if (!answer.ok) throw new Error(`expected contours, found status ${answer.status}`);
-      const contours = (await answer.json()) as Contours;
+      const contours = await loadContours(data.contours_url);
       scene.outlines = data.labels.map(([name, words]): Outline => ({ name, label: words, polylines: contours[name] ?? [] }));
-      scene.zoneMarks = zoneMarks(data, contours);
     }
+    if (data.zones_url) scene.zoneMarks = zoneMarks(data, await loadContours(data.zones_url));
     if (data.heat_url) scene.heat = coloured(await loadGrey(data.heat_url), heatColour);
     this.changed();
   }
