@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.frame import Frame, percentiles, shrunk, stretch, to_frame, window
+from models.frame import Frame, from_frame, percentiles, shrunk, stretch, to_frame, window
 from models.opacity import thirds
 from models.structures.anatomy import STRUCTURES
 from models.structures.predict import Structures
@@ -20,6 +20,7 @@ from models.structures.predict import Structures
 VIEW_SIDE = 1.18
 """Side of the network's near view over the longer side of the box around both lungs."""
 
+INSIDE = 0.5  # probability above which a cell belongs to a lung
 LEAST_SHARE = 0.45  # of the other lung's area: below it a lung is taken to be hidden by disease
 LEAST_LUNGS = 0.05  # of the film's area: below it both lungs are taken to be missed
 USUAL_ROWS = (0.10, 0.82)  # of a film, where the lungs lie when none was found
@@ -34,19 +35,20 @@ class LungField:
 
     Parameters
     ----------
-    lungs : (2, S, S) bool, right then left, over `frame`; a lung that disease hides is replaced by
-        the mirror image of the other, and both by their usual places where none was found.
+    lungs : (2, S, S) in [0, 1], right then left, over `frame`, above one half is inside; a lung
+        that disease hides is completed by the mirror image of the other, and both stand at their
+        usual places where none was found.
     frame : where the film lies in that grid (scaled to `frame.size`).
     found : (right, left), whether the lung was seen and not replaced.
     """
 
-    lungs: NDArray[np.bool_]
+    lungs: NDArray[np.float32]
     frame: Frame
     found: tuple[bool, bool]
 
     def box(self) -> tuple[tuple[float, float], float]:
         """Centre (row, column) in film pixels, and the longer side, of the box around both."""
-        cells = self.lungs.any(axis=0)
+        cells = (self.lungs > INSIDE).any(axis=0)
         share = self.frame.size / cells.shape[0]
         spans = [_span(cells.sum(axis=1 - axis)) for axis in (0, 1)]
         offsets = (self.frame.top, self.frame.left)
@@ -71,7 +73,12 @@ class LungField:
 
     def zones(self) -> NDArray[np.bool_]:
         """(6, S, S) upper, middle and lower third of the right lung, then of the left."""
-        return np.concatenate([thirds(lung) for lung in self.lungs])
+        return np.concatenate([thirds(lung) for lung in self.lungs > INSIDE])
+
+    def zones_on_film(self) -> NDArray[np.bool_]:
+        """(6, H, W) the same thirds of the lungs on the film, their edges as fine as it is."""
+        lungs = from_frame(self.lungs, self.frame) > INSIDE
+        return np.concatenate([thirds(lung) for lung in lungs])
 
     def zones_in(self, target: Frame, cells: int) -> NDArray[np.float32]:
         """(6, cells, cells) in [0, 1]: how much of each cell of another frame each zone fills."""
@@ -82,19 +89,20 @@ class LungField:
 def lung_field(structures: Structures) -> LungField:
     """The lungs as labelled, completed where disease hides one."""
     frame = structures.frame
-    lungs = structures.probabilities[list(_LUNGS)] > 0.5
+    soft = structures.probabilities[list(_LUNGS)]
+    lungs = soft > INSIDE
     grid = lungs.shape[-1]
     film_cells = frame.inner[0] * frame.inner[1] * (grid / frame.size) ** 2
     areas = lungs.sum(axis=(1, 2))
     if areas.sum() < LEAST_LUNGS * film_cells:
-        return LungField(_usual(frame, grid), frame, (False, False))
+        return LungField(_usual(frame, grid).astype(np.float32), frame, (False, False))
     found = tuple(bool(area >= LEAST_SHARE * areas.max()) for area in areas)
     if not all(found):
         seen = int(np.argmax(areas))
         mirrored = _mirrored(lungs[seen], _midline(structures.probabilities[_SPINE], lungs))
-        lungs = lungs.copy()
-        lungs[1 - seen] |= mirrored & ~lungs[seen]
-    return LungField(lungs, frame, (found[0], found[1]))
+        soft = soft.copy()
+        soft[1 - seen] = np.maximum(soft[1 - seen], mirrored & ~lungs[seen])
+    return LungField(soft, frame, (found[0], found[1]))
 
 
 def shades(pixels: NDArray[np.float32], field: LungField) -> tuple[float, float]:

@@ -64,12 +64,12 @@ class Severity:
         ----------
         shape : (H, W) of a smaller copy of the film; the film's own where it is None.
         """
-        return np.clip(_on_film(self.heat, self.frame, shape), 0.0, 1.0)
+        frame = replace(self.frame, shape=shape or self.frame.shape)
+        return np.clip(from_frame(self.heat, frame), 0.0, 1.0)
 
     def zone_masks(self, shape: tuple[int, int] | None = None) -> NDArray[np.bool_]:
         """(6, H, W) the zones that were scored, on the film or a smaller copy of it."""
-        cells = self.field.zones().astype(np.float32)
-        return np.asarray(_on_film(cells, self.field.frame, shape) > 0.5, np.bool_)
+        return self.field.on(shape or self.field.frame.shape).zones_on_film()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +170,6 @@ def _check_pixels(pixels: NDArray[np.float32]) -> None:
             f"expected finite pixels of shape (H, W), found shape {pixels.shape}: "
             "read the film with models.radiograph"
         )
-
-
-def _on_film(
-    maps: NDArray[np.float32], frame: Frame, shape: tuple[int, int] | None
-) -> NDArray[np.float32]:
-    return from_frame(maps, replace(frame, shape=shape or frame.shape))
 
 
 _READING = threading.Lock()

@@ -55,7 +55,7 @@ def score(radiograph: Radiograph, structures: Structures | None = None) -> Sever
     grey = float(radiograph.pixels.mean())
     heat = resize(radiograph.pixels, (SIZE, SIZE))
     frame = fit((height, width), SIZE)
-    halves = label(radiograph).probabilities[:2] > 0.5
+    halves = label(radiograph).probabilities[:2]
     return Severity(grey, 8 * grey, 7 * grey, 8.0, 18 * grey, (3 * grey,) * 6, heat, frame,
                     LungField(halves, frame, (True, True)), np.zeros(4, np.float32),
                     "severity")  # fmt: skip

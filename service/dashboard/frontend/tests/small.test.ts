@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { columns, lastBefore } from "../src/charts/band";
 import { mergeOrder } from "../src/live/order";
 import { lengthOf, scaleBar } from "../src/viewer/measure";
-import { differenceColour, heatColour, middleOf, styleOf } from "../src/viewer/overlays";
+import { differenceColour, heatColour, roomIn, styleOf } from "../src/viewer/overlays";
 
 describe("the order of the worklist", () => {
   it("does not change while somebody points at it, and says that it would", () => {
@@ -54,9 +54,11 @@ describe("overlays", () => {
     expect(new Set(styles).size).toBe(20);
   });
 
-  it("put a zone's score into the middle of its boundary", () => {
-    const zone: [number, number][][] = [[[0, 10], [30, 0], [30, 30], [0, 20]]];
-    expect(middleOf(zone)).toEqual([15, 15]);
-    expect(middleOf([])).toBeNull();
+  it("put a zone's score inside its boundary, where there is room", () => {
+    const square: [number, number][][] = [[[0, 0], [30, 0], [30, 30], [0, 30]]];
+    expect(roomIn(square)).toEqual([15, 15]);
+    const bow: [number, number][][] = [[[0, 0], [0, 60], [60, 60], [60, 50], [12, 45], [12, 15], [60, 10], [60, 0]]];
+    expect(roomIn(bow)).toEqual([30, 10]); // above the notch, not in it
+    expect(roomIn([])).toBeNull();
   });
 });

@@ -78,10 +78,29 @@ export function topOf(outline: Outline): [number, number] | null {
   return top;
 }
 
-/** Column and row of the middle of the box around a shape. */
-export function middleOf(polylines: readonly [number, number][][]): [number, number] | null {
-  const points = polylines.flat();
-  if (!points.length) return null;
-  const middle = (values: number[]) => (Math.min(...values) + Math.max(...values)) / 2;
-  return [middle(points.map(([, column]) => column)), middle(points.map(([row]) => row))];
+const ROWS = [3, 4, 2, 5, 1].map((sixth) => sixth / 6); // where a shape is tried, its middle first
+
+/** Column and row of a place within a shape where it is wide: there a word hides least else. */
+export function roomIn(polylines: readonly [number, number][][]): [number, number] | null {
+  const rows = polylines.flat().map(([row]) => row);
+  if (!rows.length) return null;
+  const [top, bottom] = [Math.min(...rows), Math.max(...rows)];
+  let best: { at: [number, number]; width: number } | null = null;
+  for (const share of ROWS) {
+    const row = top + (bottom - top) * share;
+    const edges = polylines.flatMap((line) => crossings(line, row)).sort((a, b) => a - b);
+    for (let i = 0; i + 1 < edges.length; i += 2) {
+      const [from, until] = [edges[i] as number, edges[i + 1] as number];
+      if (!best || until - from > 1.15 * best.width) best = { at: [(from + until) / 2, row], width: until - from };
+    }
+  }
+  return best?.at ?? null;
+}
+
+/** Columns at which a closed line crosses a row. */
+function crossings(line: readonly [number, number][], row: number): number[] {
+  return line.flatMap(([r, c], i) => {
+    const [next, column] = line[(i + 1) % line.length] as [number, number];
+    return r <= row !== next <= row ? [c + ((row - r) * (column - c)) / (next - r)] : [];
+  });
 }

@@ -3,7 +3,7 @@
 import type { Contours, FilmSource, Mode, StudyData, Tool } from "./data";
 import { decode, moved, usualWindow } from "./film";
 import { attach } from "./gestures";
-import { coloured, differenceColour, heatColour, loadGrey, middleOf, pathOf, type Outline } from "./overlays";
+import { coloured, differenceColour, heatColour, loadGrey, pathOf, roomIn, type Outline } from "./overlays";
 import { draw, layout } from "./painter";
 import { newScene, Picture, type Scene } from "./scene";
 import { fitZoom, pan, place, toFilm, WHOLE, zoomAbout, type Rect } from "./view";
@@ -19,7 +19,7 @@ async function loadPicture(source: FilmSource): Promise<Picture> {
 function zoneMarks(data: StudyData, boundaries: Contours): Scene["zoneMarks"] {
   return data.zones.flatMap((zone) => {
     const polylines = boundaries[zone.name] ?? [];
-    const at = middleOf(polylines);
+    const at = roomIn(polylines);
     return at ? [{ at, text: `${zone.score.toFixed(1)} /3`, boundary: { name: zone.name, label: zone.label, polylines } }] : [];
   });
 }
