@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from models import runtime
 from models.frame import Frame, resize, to_frame
 from models.radiograph import Radiograph
 from models.severity.lungs import lung_field, lung_view
 from models.severity.zones import BRIXIA_LETTERS, BRIXIA_MAX, EXTENT_MAX, ZONE_MAX
-from models.structures.predict import label
+from models.structures.predict import WEIGHTS, label
 
 IMPUTED_TRUST = 0.5  # a label imputed from the other score counts half
+START_SHARE = 0.6  # of the normal collection; the rest is held out of all but the shipped network
 PICTURE = 448  # side of a cached square in pixels: room for every view that training draws
 PICTURE_SIDE = 1.9  # of the box around both lungs
 PLACES = 112  # cells along a cached square in the maps of zones and opacities
@@ -119,7 +122,7 @@ def label_films(table: pd.DataFrame, seen: Squares) -> Films:
 
 def squares(data: Path, table: pd.DataFrame, cache: Path) -> Squares:
     """The squares of the table's films; made once, then read from `cache`."""
-    path = cache / f"squares_{len(table)}.npz"
+    path = cache / f"squares_{stamp(table, PICTURE, PICTURE_SIDE, PLACES)}.npz"
     if not path.is_file():
         masks = readers_masks(data)
         made = [square_of(data, str(name), masks) for name in table.file]
@@ -130,6 +133,12 @@ def squares(data: Path, table: pd.DataFrame, cache: Path) -> Squares:
         part.replace(path)
     with np.load(path) as stored:
         return Squares(stored["pictures"], stored["places"], stored["opaque"])
+
+
+def stamp(table: pd.DataFrame, *settings: float) -> str:
+    """Eight digits that change with the films, the model that finds the lungs, and the settings."""
+    told = [*table.file.astype(str), runtime.read_card(WEIGHTS).label, *map(str, settings)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:8]
 
 
 def readers_masks(data: Path) -> pd.DataFrame:
@@ -190,11 +199,11 @@ def folds(films: Films, count: int, seed: int) -> NDArray[np.int64]:
     return np.asarray(people.fold.sort_index(), np.int64)[films.patient]
 
 
-def painters_half(films: Films, seed: int) -> NDArray[np.bool_]:
-    """(N,) bool: three fifths of the normal collection's patients, for the common start."""
+def of_the_start(films: Films, seed: int) -> NDArray[np.bool_]:
+    """(N,) bool: three fifths of the patients of the normal collection, for the common start."""
     rng = np.random.default_rng([seed, 5])
     chance = rng.random(int(films.patient.max()) + 1)
-    return np.asarray(films.nih & (chance[films.patient] < 0.6), np.bool_)
+    return np.asarray(films.nih & (chance[films.patient] < START_SHARE), np.bool_)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,13 @@ from models.severity.interval import (
     calibration_from_parameters,
     calibration_to_parameters,
 )
+from models.severity.mirror import called
 from models.severity.predict import WEIGHTS
 from models.severity.serving import Served, read_served
 from models.severity.zones import BRIXIA_LETTERS, EXTENT_MAX, ZONE_MAX
 
 UNIT = np.float32(255)  # bytes to [0, 1]
+SEVERE = 5.0  # extent from which the sides of a film are hard to tell
 CLEAR_CHANGE = 0.5  # readers differ by more: a change that a model should see the sign of
 CALLED_CHANGED = 0.95  # probability_real above which a change is called
 PUBLISHED = {
@@ -344,14 +346,20 @@ def heat(judged: Judged, data: Path) -> dict[str, Any]:
 
 
 def mirrored(run: Path) -> dict[str, Any]:
-    """Films taken for mirrored, as they are and mirrored, by readers that never saw the patient."""
+    """Films taken for mirrored, as they are and mirrored; see `models.severity.mirror`."""
     with np.load(run / MIRROR_NAME, allow_pickle=False) as kept:
-        threshold, patient = float(kept["threshold"]), kept["patient"]
-        wrong, right = kept["upright"] > threshold, kept["mirrored"] > threshold
+        limit, patient = called(kept["upright"], kept["fold"]), kept["patient"]
+        wrong, right = kept["upright"] > limit, kept["mirrored"] > limit
+        severe = kept["extent"] >= SEVERE
     rows = np.arange(len(patient))
+
+    def share(of: NDArray[np.bool_], at: NDArray[np.int64]) -> dict[str, Any]:
+        return bootstrap(lambda drawn: float(of[drawn].mean()), at, patient)
+
     return {
-        "found": bootstrap(lambda at: float(right[at].mean()), rows, patient),
-        "refused_by_mistake": bootstrap(lambda at: float(wrong[at].mean()), rows, patient),
+        "found": share(right, rows),
+        "found_where_severe": share(right, rows[severe]),
+        "refused_by_mistake": share(wrong, rows),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.severity.data import Films, folds, painters_half
+from models.severity.data import Films, folds, of_the_start
 from models.severity.export import finished, read_network, read_views, served
 from models.severity.interval import KNOTS, UNKNOWN, Calibration, fit_change, fit_half_widths
 from models.severity.serving import Served
@@ -54,7 +54,7 @@ def predict_held_out(
     run : folder of a training with `fold0-0.pt`, ...
     """
     fold = folds(films, int(recipe["folds"]), int(recipe["seed"]))
-    learned = painters_half(films, int(recipe["seed"]))
+    learned = of_the_start(films, int(recipe["seed"]))
     result = nothing(fold)
     for k in range(int(recipe["folds"])):
         checkpoints = finished(run, f"fold{k}", int(recipe["members"]))
@@ -86,11 +86,13 @@ def fold_predictions(
 ) -> dict[str, NDArray[np.float64]]:
     """The arrays of `HeldOut`, by name, for the chosen films."""
     cache = checkpoints[-1].with_suffix(".predictions.npz")
+    digest = " ".join(one.digest(chosen) for one in views)
     newest = max(path.stat().st_mtime for path in checkpoints)
     if cache.is_file() and cache.stat().st_mtime >= newest:
         with np.load(cache, allow_pickle=False) as stored:
-            if np.array_equal(stored["chosen"], chosen):
-                return {name: stored[name] for name in stored.files if name != "chosen"}
+            kept = {name: stored[name] for name in stored.files}
+        if str(kept.pop("views", "")) == digest:
+            return kept
     net = served(read_network(checkpoints, embedding))
     seen, again = (read_views(net, one, chosen) for one in views)
     said = {
@@ -100,7 +102,7 @@ def fold_predictions(
         "heat": seen["heat"].astype(np.float64),
     }
     savez: Any = np.savez_compressed  # its stub takes no mapping of arrays
-    savez(cache, chosen=chosen, **said)
+    savez(cache, views=digest, **said)
     return said
 
 

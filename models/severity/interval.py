@@ -15,7 +15,6 @@ from models.severity.zones import EXTENT_MAX
 LEVEL = 0.9
 KNOTS = np.arange(0.0, EXTENT_MAX + 0.5, 1.0)
 BANDWIDTH = 1.0  # extent units: about 60 of 240 films stand behind each knot
-NORMAL_Q90 = 1.6449  # half-width of a 90 % interval of the normal distribution, in sigma
 
 
 @dataclass(frozen=True, slots=True)

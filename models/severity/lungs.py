@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from models.frame import Frame, from_frame, percentiles, shrunk, stretch, to_frame, window
 from models.opacity import thirds
+from models.refusal import Refusal
 from models.structures.anatomy import STRUCTURES
 from models.structures.predict import Structures
 
@@ -23,8 +24,6 @@ VIEW_SIDE = 1.18
 INSIDE = 0.5  # probability above which a cell belongs to a lung
 LEAST_SHARE = 0.45  # of the other lung's area: below it a lung is taken to be hidden by disease
 LEAST_LUNGS = 0.05  # of the film's area: below it both lungs are taken to be missed
-USUAL_ROWS = (0.10, 0.82)  # of a film, where the lungs lie when none was found
-USUAL_COLUMNS = ((0.08, 0.45), (0.55, 0.92))  # the patient's right is on the left
 _SPINE = STRUCTURES.index("thoracic_spine")
 _LUNGS = (STRUCTURES.index("right_lung"), STRUCTURES.index("left_lung"))
 
@@ -36,10 +35,9 @@ class LungField:
     Parameters
     ----------
     lungs : (2, S, S) in [0, 1], right then left, over `frame`, above one half is inside; a lung
-        that disease hides is completed by the mirror image of the other, and both stand at their
-        usual places where none was found.
+        that disease hides is completed by the mirror image of the other.
     frame : where the film lies in that grid (scaled to `frame.size`).
-    found : (right, left), whether the lung was seen and not replaced.
+    found : (right, left), whether the lung was seen and not completed.
     """
 
     lungs: NDArray[np.float32]
@@ -60,7 +58,7 @@ class LungField:
             for k in (0, 1)
         )
         centre = ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2)
-        return centre, max(high[0] - low[0], high[1] - low[1])
+        return centre, max(high[0] - low[0], high[1] - low[1], 1.0)
 
     def on(self, shape: tuple[int, int]) -> LungField:
         """The same lungs on a smaller copy of the film."""
@@ -87,22 +85,36 @@ class LungField:
 
 
 def lung_field(structures: Structures) -> LungField:
-    """The lungs as labelled, completed where disease hides one."""
-    frame = structures.frame
-    soft = structures.probabilities[list(_LUNGS)]
-    lungs = soft > INSIDE
-    grid = lungs.shape[-1]
-    film_cells = frame.inner[0] * frame.inner[1] * (grid / frame.size) ** 2
+    """The lungs as labelled; one that disease hides is completed from the other.
+
+    Raises
+    ------
+    Refusal : `unlike_training`, where no lung was found; `not_chest`, where the place of one lies
+        outside the film.
+    """
+    frame, soft = structures.frame, structures.probabilities[list(_LUNGS)]
+    lungs, film = soft > INSIDE, _film_cells(frame, soft.shape[-1])
     areas = lungs.sum(axis=(1, 2))
-    if areas.sum() < LEAST_LUNGS * film_cells:
-        return LungField(_usual(frame, grid).astype(np.float32), frame, (False, False))
-    found = tuple(bool(area >= LEAST_SHARE * areas.max()) for area in areas)
+    if areas.sum() < LEAST_LUNGS * film.sum():
+        raise Refusal(
+            "unlike_training",
+            "expected two lungs, found none that differ from what surrounds them; check that the "
+            "film shows a chest, and read it without a score",
+        )
+    found = (bool(areas[0] >= LEAST_SHARE * areas[1]), bool(areas[1] >= LEAST_SHARE * areas[0]))
     if not all(found):
         seen = int(np.argmax(areas))
-        mirrored = _mirrored(lungs[seen], _midline(structures.probabilities[_SPINE], lungs))
+        midline = _midline(structures.probabilities[_SPINE], lungs)
+        added = _mirrored(lungs[seen], midline) & ~lungs[seen] & film
+        if (added | lungs[1 - seen]).sum() < LEAST_SHARE * areas[seen]:
+            raise Refusal(
+                "not_chest",
+                "expected both lungs on the film, found that it ends within one of them; send the "
+                "whole film",
+            )
         soft = soft.copy()
-        soft[1 - seen] = np.maximum(soft[1 - seen], mirrored & ~lungs[seen])
-    return LungField(soft, frame, (found[0], found[1]))
+        soft[1 - seen] = np.maximum(soft[1 - seen], added)
+    return LungField(soft, frame, found)
 
 
 def shades(pixels: NDArray[np.float32], field: LungField) -> tuple[float, float]:
@@ -174,12 +186,13 @@ def _mirrored(lung: NDArray[np.bool_], midline: float) -> NDArray[np.bool_]:
     return np.asarray(mirrored & inside[None], np.bool_)
 
 
-def _usual(frame: Frame, grid: int) -> NDArray[np.bool_]:
-    """(2, S, S) the usual places of both lungs on a centred film."""
-    lungs = np.zeros((2, grid, grid), bool)
+def _film_cells(frame: Frame, grid: int) -> NDArray[np.bool_]:
+    """(S, S) the cells that the film covers."""
+    cells = np.zeros((grid, grid), bool)
     share = grid / frame.size
-    for lung, columns in zip(lungs, USUAL_COLUMNS, strict=True):
-        rows = [round((frame.top + v * frame.inner[0]) * share) for v in USUAL_ROWS]
-        across = [round((frame.left + v * frame.inner[1]) * share) for v in columns]
-        lung[rows[0] : rows[1], across[0] : across[1]] = True
-    return lungs
+    rows, columns = (
+        slice(round(start * share), round((start + length) * share))
+        for start, length in zip((frame.top, frame.left), frame.inner, strict=True)
+    )
+    cells[rows, columns] = True
+    return cells

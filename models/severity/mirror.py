@@ -1,7 +1,9 @@
 """Telling a left-right mirrored film: a linear reader of the trained network's features.
 
 The network itself learns to read mirrored films alike, so its scores say nothing of the sides;
-its features still show where the heart lies.
+its features still show where the heart lies. Reader and threshold are fitted apart for each fold of
+patients when they are judged; the features are those of the shipped network, which knows the films
+(from both sides).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from models.severity.data import Films
 from models.severity.net import ServedNet, shrink, sided
 from models.severity.serving import Served
 from models.severity.view import INPUT_SIZE, VIEW_SIZE
+from models.severity.zones import EXTENT_MAX
 
 MOST_FILMS = 900  # more would not find more, and each is read four times
 FOLDS = 5
@@ -33,14 +36,17 @@ class Mirror:
     weights : (SIDED,) see `ServedNet`.
     threshold : difference of the two views' logits above which a film is called mirrored.
     upright, mirrored : (N,) that difference for films as they are and mirrored, each by a reader
-        that never saw the patient. patient : (N,).
+        of features that never saw the patient. fold, patient : (N,). extent : (N,) 0-8, NaN where
+        nobody scored it.
     """
 
     weights: NDArray[np.float32]
     threshold: float
     upright: NDArray[np.float64]
     mirrored: NDArray[np.float64]
+    fold: NDArray[np.int64]
     patient: NDArray[np.int64]
+    extent: NDArray[np.float64]
 
 
 def fit_mirror(net: ServedNet, films: Films, views: Served, seed: int) -> Mirror:
@@ -58,7 +64,16 @@ def fit_mirror(net: ServedNet, films: Films, views: Served, seed: int) -> Mirror
             near, near_flipped, far, far_flipped = features[:, out] @ fitted(features[:, ~out])
             upright[out], mirrored[out] = near - far_flipped, near_flipped - far
     threshold = float(np.quantile(upright, ACCEPTED))
-    return Mirror(fitted(features), threshold, upright, mirrored, patient)
+    extent = films.extent[chosen].astype(np.float64) * EXTENT_MAX
+    return Mirror(fitted(features), threshold, upright, mirrored, fold, patient, extent)
+
+
+def called(upright: NDArray[np.float64], fold: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(N,) threshold for each film, from the films of the other folds."""
+    found = np.zeros(len(upright))
+    for k in np.unique(fold):
+        found[fold == k] = np.quantile(upright[fold != k], ACCEPTED)
+    return found
 
 
 @torch.inference_mode()

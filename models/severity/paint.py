@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from models.frame import resize
 
-LEAST_SHARE = 0.02  # of a lung: less is not scored by readers
+LEAST_FILLED = 0.02  # of a lung: less is not scored by readers
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def counted(
     extent = 0.0
     for lung in lungs:
         filled = float((opacity * lung).sum() / max(float(lung.sum()), 1e-3))
-        if filled > LEAST_SHARE:
+        if filled > LEAST_FILLED:
             extent += float(np.clip(filled * 4 + 0.5, 1.0, 4.0)) / 8
     return np.asarray(shares, np.float32), extent
 
@@ -85,7 +85,7 @@ def region(
     """Where (S, S) opacity fills `share` of a lung, and how dense it is there, in [0, 1]."""
     rows, columns = np.flatnonzero(lung.any(axis=1)), np.flatnonzero(lung.any(axis=0))
     where, depth = np.zeros_like(lung), np.zeros(lung.shape, np.float32)
-    if share < LEAST_SHARE or len(rows) < 8 or len(columns) < 8:
+    if share < LEAST_FILLED or len(rows) < 8 or len(columns) < 8:
         return where, depth
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     inside = lung[box]

@@ -99,7 +99,8 @@ def score(radiograph: Radiograph, structures: Structures | None = None) -> Sever
 
     Raises
     ------
-    Refusal : `blank`, where the film has no contrast; `unlike_training`, where it is mirrored.
+    Refusal : `blank`, where the film has no contrast; `unlike_training`, where it is mirrored or
+        no lung was found; `not_chest`, where one lung lies outside the film.
     ValueError : pixels that are not a finite (H, W) array, or the structures of another film.
     """
     model, anchors, calibration = _network(WEIGHTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ from PIL import Image
 
 from models.frame import Frame
 from models.radiograph import Radiograph
-from models.severity.data import Films, to_bytes
-from models.severity.view import View, view_of
+from models.severity.data import Films, stamp, to_bytes
+from models.severity.view import INPUT_CELLS, INPUT_SIDE, INPUT_SIZE, View, view_of
 from models.structures.predict import label
 
 LONGEST = 1024  # pixels of a re-processed copy: the labels and the view see no finer
@@ -36,6 +37,12 @@ class Served:
     frames: NDArray[np.int64]
     found: NDArray[np.bool_]
 
+    def digest(self, chosen: NDArray[np.int64]) -> str:
+        """Hexadecimal sha256 of the chosen views."""
+        told = hashlib.sha256(self.films[chosen].tobytes())
+        told.update(self.zones[chosen].tobytes())
+        return told.hexdigest()
+
     def frame(self, at: int) -> Frame:
         """Where film `at` lies in its view."""
         height, width, *inner, top, left = (int(one) for one in self.frames[at])
@@ -44,7 +51,7 @@ class Served:
 
 def read_served(data: Path, films: Films, cache: Path) -> tuple[Served, Served]:
     """Views of all films and of one re-processed copy of each; made once, kept in `cache`."""
-    path = cache / f"served_{len(films.patient)}.npz"
+    path = cache / f"served_{stamp(films.table, INPUT_SIZE, INPUT_SIDE, INPUT_CELLS)}.npz"
     if not path.is_file():
         rng = np.random.default_rng(0)
         both: tuple[list[View], list[View]] = ([], [])

@@ -22,7 +22,7 @@ from models.severity.data import (
     Targets,
     batches,
     folds,
-    painters_half,
+    of_the_start,
     read_films,
     targets,
 )
@@ -101,18 +101,18 @@ START = "start"
 def plans(films: Films, config: Config) -> list[Plan]:
     """The common start; then, member by member, each fold (the others' films), then all films.
 
-    The start sees half of the normal collection and no film that readers scored; fold networks
-    see of the normal collection that half only, so that the other half is held out throughout.
+    The start sees three fifths of the normal collection and no film that readers scored; fold
+    networks see of that collection the same part only, so that the rest is held out throughout.
     """
     everything = np.arange(len(films.patient))
     fold = folds(films, config.folds, config.seed)
-    half = painters_half(films, config.seed)
-    start = Plan(START, everything[half], config.seed, config.pretrain, painted_only=True)
+    begun = of_the_start(films, config.seed)
+    start = Plan(START, everything[begun], config.seed, config.pretrain, painted_only=True)
     made = [start]
     for member in range(config.members):
         seed = config.seed + 1 + 100 * member
         for k in range(config.folds):
-            train = everything[half | (~films.nih & (fold != k))]
+            train = everything[begun | (~films.nih & (fold != k))]
             made.append(Plan(f"fold{k}-{member}", train, seed + 1 + k, config.course))
         made.append(Plan(f"final-{member}", everything, seed, config.course))
     return made
@@ -248,12 +248,12 @@ def epoch_films(
     """The films of an epoch: those scored, some normals, some to be painted; and the latter."""
     films, train, course = lesson.films, lesson.plan.train, lesson.plan.course
     clear = rng.permutation(train[films.nih[train] & films.normal[train]])
-    plain, painted = clear[: course.normals], clear[course.normals :][: course.painted]
+    share = course.normals / (course.normals + course.painted)
+    first = min(course.normals, round(share * len(clear)))  # where films are few, each kind gives
+    plain, painted = clear[:first], clear[first:][: course.painted]
     if lesson.plan.painted_only:
         ill = rng.permutation(train[films.nih[train] & films.abnormal[train]])
-        others = ill[: course.normals // 2]
-        painted = rng.permutation(clear)[: course.painted]
-        plain = np.setdiff1d(clear, painted)[: course.normals]
+        others = ill[: course.normals]
     else:
         others = train[films.scored[train]]
     return np.concatenate([others, plain, painted]), painted

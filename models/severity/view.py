@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.frame import Frame
+from models.frame import Frame, percentiles
 from models.refusal import Refusal
 from models.severity.lungs import VIEW_SIDE, LungField, lung_field, lung_view
 from models.structures.predict import Structures
@@ -19,6 +19,7 @@ VIEW_SIZE = 256  # pixels along each side of what the backbone sees
 CELLS = 32  # of the opacity map along each side of a view: eight pixels each
 INPUT_SIZE = 320  # pixels along each side of what is handed over: the near view is its middle
 INPUT_CELLS = 40
+LEAST_CONTRAST = 1e-6  # 1st to 99th percentile
 INPUT_SIDE = VIEW_SIDE * INPUT_SIZE / VIEW_SIZE  # over the longer side of the lungs' box
 
 
@@ -44,7 +45,7 @@ def view_of(pixels: NDArray[np.float32], structures: Structures) -> View:
 
     Raises
     ------
-    Refusal : `blank`, where the film has no contrast between the lungs' borders.
+    Refusal : `blank`, where the film has no contrast; those of `lung_field`.
     ValueError : the structures of another film.
     """
     if structures.frame.shape != pixels.shape:
@@ -52,8 +53,9 @@ def view_of(pixels: NDArray[np.float32], structures: Structures) -> View:
             f"expected structures of a film of shape {pixels.shape}, found those of "
             f"{structures.frame.shape}: label this film"
         )
+    low, high = percentiles(pixels)
+    if high - low < LEAST_CONTRAST:
+        raise Refusal("blank", "expected a film with contrast, found one shade: send it again")
     field = lung_field(structures)
     frame, film = lung_view(pixels, field, INPUT_SIZE, INPUT_SIDE)
-    if not film.any():
-        raise Refusal("blank", "expected a film with contrast, found one shade: send it again")
     return View(film, field.zones_in(frame, INPUT_CELLS), frame, field)

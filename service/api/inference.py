@@ -29,6 +29,8 @@ from service.context import Models
 from service.errors import OutOfResourcesError
 
 if TYPE_CHECKING:  # the science is loaded by whoever builds the services
+    from models.severity.predict import Severity
+    from models.structures.predict import Structures
     from registration.predict import Alignment
 
 routes = APIRouter(prefix=V1, tags=["inference"])
@@ -169,8 +171,8 @@ def _align(models: Models, data: tuple[bytes, bytes], form: str) -> AlignmentOut
     prior, current = _film(models, data[0], "prior"), _film(models, data[1], "current")
     found = models.align(prior, current)
     scores = (
-        models.score(prior, found.prior_structures),
-        models.score(current, found.current_structures),
+        _scored(models, prior, found.prior_structures, "prior"),
+        _scored(models, current, found.current_structures, "current"),
     )
     change = models.change(*scores)
     if form == "none":
@@ -186,6 +188,13 @@ def _align(models: Models, data: tuple[bytes, bytes], form: str) -> AlignmentOut
         **{f"{name}.png": png for name, png in drawn.items()},
     }
     return Response(pictures.zipped(files), media_type=ZIP)
+
+
+def _scored(models: Models, film: Radiograph, structures: Structures, which: Which) -> Severity:
+    try:
+        return models.score(film, structures)
+    except Refusal as refusal:
+        raise _Refused(refusal, which) from refusal
 
 
 def _drawn(found: Alignment, prior: Radiograph, current: Radiograph) -> dict[str, bytes]:

@@ -14,8 +14,9 @@ from PIL import Image
 from models import quality
 from models.radiograph import Radiograph, read_file
 from models.refusal import Refusal
-from models.severity.predict import change, score
+from models.severity.predict import Severity, change, score
 from models.structures.anatomy import STRUCTURES
+from models.structures.predict import Structures
 from registration.predict import Alignment
 from registration.predict import align as align_films
 from service.errors import UsageError
@@ -58,9 +59,16 @@ def _film(path: Path, which: str) -> Radiograph:
     return film
 
 
+def _scored(film: Radiograph, structures: Structures, which: str) -> Severity:
+    try:
+        return score(film, structures)
+    except Refusal as refusal:
+        raise Refusal(refusal.code, f"{which} film: {refusal.message}") from refusal
+
+
 def _summary(found: Alignment, prior: Radiograph, current: Radiograph) -> dict[str, Any]:
-    before = score(prior, found.prior_structures)
-    after = score(current, found.current_structures)
+    before = _scored(prior, found.prior_structures, "prior")
+    after = _scored(current, found.current_structures, "current")
     return {
         "status": found.status,
         "reason": found.reason,

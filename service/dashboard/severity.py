@@ -34,7 +34,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Severity:
-    """What may be said of one film. Without `extent` there is no score, and `refused` says why."""
+    """What may be said of one film. Without `extent` there is no score, and `refused` says why.
+
+    Parameters
+    ----------
+    detail : what the models add in words: why there is no score, or what to know of it.
+    """
 
     extent: str
     interval: str
@@ -69,7 +74,7 @@ def present(result: StudyResult | None, now: datetime, zone: Zone) -> Severity |
         model=finding.model if finding else "",
         change=change(result.change, now, zone) if finding and result.change else None,
         refused=_refused(result),
-        detail=result.message if result.status != "ok" else "",
+        detail=result.message,
         taken=zone.shown(result.acquired_at, now) if result.acquired_at else "time not in the film",
         age=age(result.acquired_at, now) if result.acquired_at else "",
         amended=result.supersedes is not None,

@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # loaded by default_models(), so that nobody else waits for t
     from registration.predict import Alignment
 
 FRONTAL = ("AP", "PA")
+SIDES = ("right", "left")
 UNREADABLE = ("undecodable", "truncated")
 FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 _log = structlog.get_logger(__name__)
@@ -324,7 +325,8 @@ class Workbench:
             severity = self.models.score(film.radiograph, structures)
         except Refusal as refusal:
             raise RefusedFilm(refusal, film.instance, film.radiograph, nearness=3) from refusal
-        change, aligned, message = self._against(prior, film, severity, structures)
+        change, aligned, failure = self._against(prior, film, severity, structures)
+        message = " ".join(filter(None, (_completed(severity), failure)))
         return Findings(
             severity=_severity_finding(severity),
             structures=_structures_finding(structures, self.models.measure(structures)),
@@ -351,6 +353,8 @@ class Workbench:
             return *self._compare(earlier, prior, film, severity, structures), ""
         except OutOfResourcesError:
             raise
+        except Refusal as refusal:
+            return None, [], f"The prior cannot be compared: {refusal.message}"
         except Exception as error:  # noqa: BLE001  # told on the result instead
             log_failure("comparison failed", error, prior_result_id=prior.result_id)
             told = f"The comparison with the prior failed: {type(error).__name__}; see the log."
@@ -424,6 +428,17 @@ def _note(refused: list[RefusedFilm], new: RefusedFilm) -> None:
     """Keep only the refusal that came nearest, the earlier of equals."""
     if not refused or new.nearness > refused[0].nearness:
         refused[:] = [new]
+
+
+def _completed(severity: Severity) -> str:
+    """What to know of a score for which one lung could not be seen."""
+    missing = [side for side, found in zip(SIDES, severity.field.found, strict=True) if not found]
+    if not missing:
+        return ""
+    return (
+        f"The {missing[0]} lung does not stand out from what surrounds it: its zones lie at the "
+        "mirror image of the other lung."
+    )
 
 
 def _mean(values: dict[str, float]) -> float | None:

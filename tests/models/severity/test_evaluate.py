@@ -10,12 +10,12 @@ torch = pytest.importorskip("torch", reason="left out: torch (the extra [train])
 
 from models import runtime  # noqa: E402  # after the check for torch
 from models.severity import figures  # noqa: E402
-from models.severity.data import folds, painters_half, read_films  # noqa: E402
+from models.severity.data import folds, of_the_start, read_films  # noqa: E402
 from models.severity.evaluate import evaluate, flat_figures  # noqa: E402
 from models.severity.explanation import film_aurocs  # noqa: E402
 from models.severity.export import card  # noqa: E402
 from models.severity.interval import UNKNOWN, calibration_to_parameters  # noqa: E402
-from models.severity.serving import Served  # noqa: E402
+from models.severity.serving import Served, read_served  # noqa: E402
 
 RECIPE = {"folds": 3, "members": 1, "seed": 5, "embedding": 64}
 
@@ -25,24 +25,25 @@ def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished training whose fold networks have already said what they say."""
     monkeypatch.setattr(figures, "DRAWS", 40)
     films = read_films(data, tmp_path / "cache")
+    views = read_served(data, films, tmp_path / "cache")
     rng = np.random.default_rng(0)
     fold = folds(films, RECIPE["folds"], RECIPE["seed"])
-    learned = painters_half(films, RECIPE["seed"])
+    learned = of_the_start(films, RECIPE["seed"])
     for k in range(RECIPE["folds"]):
         chosen = np.flatnonzero((fold == k) & (films.scored | films.normal) & ~learned)
         torch.save({"finished": k != 2}, tmp_path / f"fold{k}-0.pt")
         extent = np.clip(np.nan_to_num(films.extent[chosen]) * 8 + rng.normal(0, 0.3), 0, 8)
         np.savez(
             tmp_path / f"fold{k}-0.predictions.npz",
-            chosen=chosen,
+            views=" ".join(one.digest(chosen) for one in views),
             extent=extent,
             zones=np.tile(extent[:, None] / 8 * 3, 6),
             copy_extent=extent + 0.1,
             heat=rng.random((len(chosen), 40, 40)),
         )
     sides = rng.normal(size=12)
-    np.savez(tmp_path / "mirror.npz", threshold=9.0, upright=sides, mirrored=sides + 20.0,
-             patient=np.arange(12))  # fmt: skip
+    np.savez(tmp_path / "mirror.npz", upright=sides, mirrored=sides + 20.0,
+             patient=np.arange(12), fold=np.arange(12) % 3, extent=np.arange(12.0))  # fmt: skip
     (tmp_path / "model.onnx").write_bytes(b"not needed here")
     parameters = {**calibration_to_parameters(UNKNOWN), "training": RECIPE}
     runtime.write_card(tmp_path, card(tmp_path, "0", parameters))
@@ -56,7 +57,7 @@ def test_evaluation_writes_card_table_and_plots(data: Path, run: Path, tmp_path:
     assert table["folds"] == [0, 1]  # the third network has not finished
     assert table["extent_240"]["r"]["n"] < 8
     assert table["mirrored"]["found"]["value"] == 1.0
-    assert table["mirrored"]["refused_by_mistake"]["value"] == 0.0
+    assert table["mirrored"]["refused_by_mistake"]["value"] < 0.5
     assert table["change"]["spearman"]["value"] is None  # too few pairs say nothing
     assert runtime.read_card(out).metrics == json.loads(json.dumps(table))
     text = (out / "card.md").read_text(encoding="utf-8")

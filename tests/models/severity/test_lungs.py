@@ -7,6 +7,8 @@ import pytest
 
 from models import phantom
 from models.frame import from_frame
+from models.radiograph import Radiograph
+from models.refusal import Refusal
 from models.severity.lungs import lung_field, lung_view
 from models.severity.view import INPUT_CELLS, view_of
 from models.structures.anatomy import STRUCTURES
@@ -57,13 +59,19 @@ def test_a_hidden_lung_is_replaced_by_the_mirror_image_of_the_other(
     np.testing.assert_array_equal(half.lungs[1], whole.lungs[1])
 
 
-def test_where_no_lung_is_seen_the_usual_places_are_taken_and_said_so(
-    structures: Structures,
-) -> None:
-    none = lung_field(without(structures, LUNGS))
-    assert none.found == (False, False)
-    inside = (none.lungs > 0.5).any(axis=0), (lung_field(structures).lungs > 0.5).any(axis=0)
-    assert overlap(*inside) > 0.5
+def test_a_film_on_which_no_lung_is_seen_is_refused(structures: Structures) -> None:
+    with pytest.raises(Refusal) as refused:
+        lung_field(without(structures, LUNGS))
+    assert refused.value.code == "unlike_training"
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_half_a_film_is_refused_and_not_completed_beyond_its_edge(side: int) -> None:
+    pixels = phantom.draw(5, 2.0, size=512).pixels
+    half = np.ascontiguousarray(pixels[:, 256 * side : 256 * (side + 1)])
+    with pytest.raises(Refusal) as refused:
+        lung_field(label(Radiograph(half)))
+    assert refused.value.code == "not_chest"
 
 
 def test_zones_in_the_view_are_the_zones_on_the_film(

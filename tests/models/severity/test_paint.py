@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.severity.paint import LEAST_SHARE, Painted, paint
+from models.severity.paint import LEAST_FILLED, Painted, paint
 
 SIDE = 96
 
@@ -43,7 +43,7 @@ def test_the_truth_is_counted_from_what_was_painted(seed: int) -> None:
     assert 0.0 <= made.extent <= 1.0
     lungs = zones.reshape(2, 3, SIDE, SIDE).max(axis=1)
     filled = [(made.opacity * lung).sum() / lung.sum() for lung in lungs]
-    assert (made.extent > 0.0) == (max(filled) > LEAST_SHARE)
+    assert (made.extent > 0.0) == (max(filled) > LEAST_FILLED)
 
 
 def test_every_extent_is_painted_some_time() -> None:

@@ -18,7 +18,7 @@ from models.severity.data import (  # noqa: E402
     batches,
     folds,
     impute,
-    painters_half,
+    of_the_start,
     read_films,
 )
 from models.severity.held_out import calibrate, nothing, patient_pairs  # noqa: E402
@@ -71,7 +71,7 @@ def test_a_fold_network_never_sees_its_patients(films: Films) -> None:
 
 def test_normals_are_held_out_of_every_network_but_the_shipped(films: Films) -> None:
     config = replace(read_config(), folds=3)
-    kept = set(films.patient[films.nih & ~painters_half(films, config.seed)])
+    kept = set(films.patient[films.nih & ~of_the_start(films, config.seed)])
     assert kept
     for plan in plans(films, config):
         if not plan.name.startswith("final"):

@@ -366,3 +366,26 @@ def test_waiting_is_counted_from_the_arrival(ward: Ward) -> None:
     study = ward.take(film())
     run_study(study, ward.index, ward.objects, SMALL, NOW + timedelta(seconds=7))
     assert metrics.WAIT_SECONDS._sum.get() - before == pytest.approx(7)
+
+
+def test_a_lung_that_was_not_seen_is_told_beside_the_score(ward: Ward) -> None:
+    def one_lung(radiograph: Radiograph, structures: Structures) -> Any:
+        seen = SMALL.score(radiograph, structures)
+        return replace(seen, field=replace(seen.field, found=(True, False)))
+
+    result = run(ward, ward.take(film()), replace(SMALL, score=one_lung))
+    assert result.status == "ok"
+    assert "The left lung does not stand out" in result.message
+
+
+def test_a_prior_that_is_refused_is_told_as_such(ward: Ward) -> None:
+    def mirrored(radiograph: Radiograph, structures: Structures) -> Any:
+        if radiograph.acquired_at and radiograph.acquired_at.day == 1:
+            raise Refusal("unlike_training", "expected the heart on the left; check the film")
+        return SMALL.score(radiograph, structures)
+
+    run(ward, ward.take(film(day="20260301")))
+    result = run(ward, ward.take(film(day="20260302")), replace(SMALL, score=mirrored))
+    assert result.status == "ok"
+    assert result.change is None
+    assert result.message.startswith("The prior cannot be compared")
