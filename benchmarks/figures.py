@@ -55,7 +55,7 @@ SECTIONS = (
             Row("NIH normals, median of extent", "nih_normals.median"),
             Row("NIH normals, 95th percentile of extent", "nih_normals.p95"),
             Row("same, PA films alone", "nih_normals.PA.p95"),
-            Row("mirrored films refused", "mirrored.found"),
+            Row("mirrored films refused (features of the shipped network)", "mirrored.found"),
             Row(
                 "heat map in the lungs, median pixel AUROC of a film, against radiologists",
                 "heat.median_pixel_auroc",

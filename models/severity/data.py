@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from PIL import Image
 from models import runtime
 from models.frame import Frame, resize, to_frame
 from models.radiograph import Radiograph
+from models.refusal import Refusal
 from models.severity.lungs import lung_field, lung_view
 from models.severity.zones import BRIXIA_LETTERS, BRIXIA_MAX, EXTENT_MAX, ZONE_MAX
 from models.structures.predict import WEIGHTS, label
 
+LOG = logging.getLogger(__name__)
 IMPUTED_TRUST = 0.5  # a label imputed from the other score counts half
 START_SHARE = 0.6  # of the normal collection; the rest is held out of all but the shipped network
 PICTURE = 448  # side of a cached square in pixels: room for every view that training draws
@@ -73,6 +76,8 @@ class Squares:
 def read_films(data: Path, cache: Path, limit: int | None = None) -> Films:
     """Read `data/radiographs.csv` and its films; squares around the lungs are kept in `cache`.
 
+    Films whose lungs cannot be found are left out, as serving refuses them; the log names them.
+
     Parameters
     ----------
     limit : keep this many scored films, and as many normals (a quick run).
@@ -89,7 +94,8 @@ def read_films(data: Path, cache: Path, limit: int | None = None) -> Films:
         normal = (table.source == "nih") & (table.finding == "No Finding")
         table = pd.concat([table[scored].head(limit), table[normal].head(limit)])
         table = table.reset_index(drop=True)
-    return label_films(table, squares(data, table, cache))
+    seen, kept = squares(data, table, cache)
+    return label_films(table.iloc[kept].reset_index(drop=True), seen)
 
 
 def label_films(table: pd.DataFrame, seen: Squares) -> Films:
@@ -120,19 +126,26 @@ def label_films(table: pd.DataFrame, seen: Squares) -> Films:
     )
 
 
-def squares(data: Path, table: pd.DataFrame, cache: Path) -> Squares:
-    """The squares of the table's films; made once, then read from `cache`."""
+def squares(data: Path, table: pd.DataFrame, cache: Path) -> tuple[Squares, NDArray[np.int64]]:
+    """The squares of the table's films and their rows; made once, then read from `cache`."""
     path = cache / f"squares_{stamp(table, PICTURE, PICTURE_SIDE, PLACES)}.npz"
     if not path.is_file():
         masks = readers_masks(data)
-        made = [square_of(data, str(name), masks) for name in table.file]
+        made, kept = [], []
+        for row, name in enumerate(table.file):
+            try:
+                made.append(square_of(data, str(name), masks))
+                kept.append(row)
+            except Refusal as refusal:
+                LOG.warning("left out %s: %s", name, refusal.message)
         pictures, places, opaque = (np.stack(part) for part in zip(*made, strict=True))
         cache.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npz")
-        np.savez(part, pictures=pictures, places=places, opaque=opaque)
+        np.savez(part, pictures=pictures, places=places, opaque=opaque, kept=np.array(kept))
         part.replace(path)
     with np.load(path) as stored:
-        return Squares(stored["pictures"], stored["places"], stored["opaque"])
+        seen = Squares(stored["pictures"], stored["places"], stored["opaque"])
+        return seen, stored["kept"].astype(np.int64)
 
 
 def stamp(table: pd.DataFrame, *settings: float) -> str:

@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="left out: torch (the extra [train]) is missing")
 
@@ -40,6 +42,20 @@ def films(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Films:
 def test_a_folder_without_a_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"expected radiographs\.csv"):
         read_films(tmp_path, tmp_path)
+
+
+def test_a_film_without_lungs_is_left_out_and_named(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pd.read_csv(data / "radiographs.csv").head(3)
+    table["file"] = [str(data / name) for name in table.file]
+    Image.fromarray(np.full((256, 256), 90, np.uint8)).save(tmp_path / "empty.png")
+    table.loc[1, "file"] = str(tmp_path / "empty.png")
+    table.to_csv(tmp_path / "radiographs.csv", index=False)
+    films = read_films(tmp_path, tmp_path / "cache")
+    assert films.pictures.shape[0] == len(films.table) == 2
+    assert list(films.table.index) == [0, 1]
+    assert "empty.png" in caplog.text
 
 
 def test_normals_are_zero_and_unread_films_unknown(films: Films) -> None:
