@@ -32,7 +32,7 @@ from models.severity.interval import (
     calibration_from_parameters,
     calibration_to_parameters,
 )
-from models.severity.mirror import called
+from models.severity.mirror import thresholds
 from models.severity.predict import WEIGHTS
 from models.severity.serving import Served, read_served
 from models.severity.zones import BRIXIA_LETTERS, EXTENT_MAX, ZONE_MAX
@@ -348,7 +348,7 @@ def heat(judged: Judged, data: Path) -> dict[str, Any]:
 def mirrored(run: Path) -> dict[str, Any]:
     """Films taken for mirrored, as they are and mirrored; see `models.severity.mirror`."""
     with np.load(run / MIRROR_NAME, allow_pickle=False) as kept:
-        limit, patient = called(kept["upright"], kept["fold"]), kept["patient"]
+        limit, patient = thresholds(kept["upright"], kept["fold"]), kept["patient"]
         wrong, right = kept["upright"] > limit, kept["mirrored"] > limit
         severe = kept["extent"] >= SEVERE
     rows = np.arange(len(patient))

@@ -21,7 +21,7 @@ from models.severity.serving import Served
 from models.severity.view import INPUT_SIZE, VIEW_SIZE
 from models.severity.zones import EXTENT_MAX
 
-MOST_FILMS = 900  # more would not find more, and each is read four times
+MOST_FILMS = 900  # each is read four times: three minutes on two cores
 FOLDS = 5
 PENALTY = 1e-3  # inverse; chosen among four by cross-validation, where it hardly matters
 ACCEPTED = 0.995  # share of held-out films as they should be that stay accepted
@@ -36,7 +36,7 @@ class Mirror:
     weights : (SIDED,) see `ServedNet`.
     threshold : difference of the two views' logits above which a film is called mirrored.
     upright, mirrored : (N,) that difference for films as they are and mirrored, each by a reader
-        of features that never saw the patient. fold, patient : (N,). extent : (N,) 0-8, NaN where
+        that never saw the patient. fold, patient : (N,). extent : (N,) 0-8, NaN where
         nobody scored it.
     """
 
@@ -68,7 +68,7 @@ def fit_mirror(net: ServedNet, films: Films, views: Served, seed: int) -> Mirror
     return Mirror(fitted(features), threshold, upright, mirrored, fold, patient, extent)
 
 
-def called(upright: NDArray[np.float64], fold: NDArray[np.int64]) -> NDArray[np.float64]:
+def thresholds(upright: NDArray[np.float64], fold: NDArray[np.int64]) -> NDArray[np.float64]:
     """(N,) threshold for each film, from the films of the other folds."""
     found = np.zeros(len(upright))
     for k in np.unique(fold):

@@ -30,13 +30,11 @@ class Served:
     ----------
     films : (N, 320, 320) uint8. zones : (N, 6, 40, 40) uint8.
     frames : (N, 6) H, W, inner height and width, top and left of each film's frame.
-    found : (N, 2) bool, right and left: lungs that were seen and not replaced.
     """
 
     films: NDArray[np.uint8]
     zones: NDArray[np.uint8]
     frames: NDArray[np.int64]
-    found: NDArray[np.bool_]
 
     def digest(self, chosen: NDArray[np.int64]) -> str:
         """Hexadecimal sha256 of the chosen views."""
@@ -81,7 +79,6 @@ def packed(kind: str, views: list[View]) -> dict[str, NDArray[np.generic]]:
         f"{kind}_films": np.stack([to_bytes(one.film) for one in views]),
         f"{kind}_zones": np.stack([to_bytes(one.zones) for one in views]),
         f"{kind}_frames": np.asarray(frames, np.int64),
-        f"{kind}_found": np.asarray([one.field.found for one in views]),
     }
 
 

@@ -88,7 +88,7 @@ def test_heat_on_the_drawn_opacity_scores_one(tmp_path: Path) -> None:
     (tmp_path / "radiologist_masks.csv").write_text("\n".join(lines))
     shape = [90, 90, 90, 90, 0, 0]  # the view is the whole film
     views = Served(np.zeros((3, 90, 90), np.uint8), np.zeros((3, 6, 9, 9), np.uint8),
-                   np.array([shape] * 3), np.ones((3, 2), bool))  # fmt: skip
+                   np.array([shape] * 3))  # fmt: skip
     heat = np.zeros((3, 9, 9))
     heat[0, :3, :4] = 1.0
     heat[1] = 1.0 - heat[0]
