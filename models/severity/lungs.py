@@ -44,6 +44,16 @@ class LungField:
     frame: Frame
     found: tuple[bool, bool]
 
+    @property
+    def note(self) -> str:
+        """What to know of a score for which one lung could not be seen; "" where both were."""
+        if all(self.found):
+            return ""
+        return (
+            f"The {'left' if self.found[0] else 'right'} lung does not stand out from what "
+            "surrounds it: its zones lie at the mirror image of the other lung."
+        )
+
     def box(self) -> tuple[tuple[float, float], float]:
         """Centre (row, column) in film pixels, and the longer side, of the box around both."""
         cells = (self.lungs > INSIDE).any(axis=0)

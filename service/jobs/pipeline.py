@@ -42,7 +42,6 @@ if TYPE_CHECKING:  # loaded by default_models(), so that nobody else waits for t
     from registration.predict import Alignment
 
 FRONTAL = ("AP", "PA")
-SIDES = ("right", "left")
 UNREADABLE = ("undecodable", "truncated")
 FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 _log = structlog.get_logger(__name__)
@@ -326,7 +325,7 @@ class Workbench:
         except Refusal as refusal:
             raise RefusedFilm(refusal, film.instance, film.radiograph, nearness=3) from refusal
         change, aligned, failure = self._against(prior, film, severity, structures)
-        message = " ".join(filter(None, (_completed(severity), failure)))
+        message = " ".join(filter(None, (severity.field.note, failure)))
         return Findings(
             severity=_severity_finding(severity),
             structures=_structures_finding(structures, self.models.measure(structures)),
@@ -428,17 +427,6 @@ def _note(refused: list[RefusedFilm], new: RefusedFilm) -> None:
     """Keep only the refusal that came nearest, the earlier of equals."""
     if not refused or new.nearness > refused[0].nearness:
         refused[:] = [new]
-
-
-def _completed(severity: Severity) -> str:
-    """What to know of a score for which one lung could not be seen."""
-    missing = [side for side, found in zip(SIDES, severity.field.found, strict=True) if not found]
-    if not missing:
-        return ""
-    return (
-        f"The {missing[0]} lung does not stand out from what surrounds it: its zones lie at the "
-        "mirror image of the other lung."
-    )
 
 
 def _mean(values: dict[str, float]) -> float | None:

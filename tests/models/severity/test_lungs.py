@@ -53,8 +53,10 @@ def test_a_hidden_lung_is_replaced_by_the_mirror_image_of_the_other(
 ) -> None:
     whole = lung_field(structures)
     assert whole.found == (True, True)
+    assert whole.note == ""
     half = lung_field(without(structures, LUNGS[:1]))
     assert half.found == (False, True)
+    assert half.note.startswith("The right lung does not stand out")
     assert overlap(half.lungs[0] > 0.5, whole.lungs[0] > 0.5) > 0.7
     np.testing.assert_array_equal(half.lungs[1], whole.lungs[1])
 
