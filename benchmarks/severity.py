@@ -8,44 +8,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bars import Bar, figure_at, table, wording
 from models import runtime
 from models.severity.predict import WEIGHTS
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One line of the table.
-
-    Parameters
-    ----------
-    path : of the figure within the card's metrics.
-    low, high : bounds that the figure shall keep; None where there is none.
-    beside : path of a published or human figure, "" where there is none.
-    """
-
-    title: str
-    path: str
-    low: float | None = None
-    high: float | None = None
-    beside: str = ""
-
-    def is_kept(self, figure: Mapping[str, Any]) -> bool:
-        """Whether the value is known and within the bounds."""
-        value = figure.get("value")
-        if value is None:
-            return False
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
-
-    def wording(self) -> str:
-        """The bounds in words."""
-        if self.low is not None and self.high is not None:
-            return f"{self.low} to {self.high}"
-        return f">= {self.low}" if self.low is not None else f"<= {self.high}"
-
 
 READERS = "brixia_187/senior_against_junior"
 BARS = (
@@ -77,7 +45,7 @@ def main() -> int:
     chosen = options.parse_args()
     figures = measured(chosen.data, chosen.out, chosen.run) if chosen.run else shipped()
     print("\n".join(lines(figures)))
-    kept = [bar.is_kept(figure_at(figures, bar.path)) for bar in BARS]
+    kept = [bar.is_kept(figures) for bar in BARS]
     return 0 if all(kept) and (gain(figures).get("low") or 0.0) > 0 else 1
 
 
@@ -96,16 +64,7 @@ def measured(data: Path, out: Path, run: Path) -> Mapping[str, Any]:
 def lines(figures: Mapping[str, Any]) -> list[str]:
     """The table in markdown."""
     last = gain_line(figures)
-    head = ["| figure | value (95 % interval) | beside | bar | |", "|---|---|---|---|---|"]
-    return [*head, *(line(bar, figures) for bar in BARS), *([last] if last else [])]
-
-
-def line(bar: Bar, figures: Mapping[str, Any]) -> str:
-    """One row of the table."""
-    figure = figure_at(figures, bar.path)
-    beside = wording(figure_at(figures, bar.beside)) if bar.beside else ""
-    kept = "reached" if bar.is_kept(figure) else "missed"
-    return f"| {bar.title} | {wording(figure)} | {beside} | {bar.wording()} | {kept} |"
+    return [*table(BARS, figures), *([last] if last else [])]
 
 
 def gain(figures: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -120,21 +79,6 @@ def gain_line(figures: Mapping[str, Any]) -> str:
         return ""
     kept = "reached" if found["low"] > 0 else "missed"
     return f"| gain in r over PXS, paired | {wording(found)} | | excludes 0 | {kept} |"
-
-
-def figure_at(figures: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    """The figure at a path of names; empty where the card has none."""
-    found: Any = figures
-    for name in path.split("/"):
-        found = found.get(name, {}) if isinstance(found, Mapping) else {}
-    return found if isinstance(found, Mapping) else {}
-
-
-def wording(figure: Mapping[str, Any]) -> str:
-    """Value and interval in words."""
-    if figure.get("value") is None:
-        return "not measured"
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 
 if __name__ == "__main__":

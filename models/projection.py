@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
 from models import film
-from models.ct import PARTS, Chest
+from models.ct import PARTS, Chest, has
 from models.opacity import Opacities, patchy
 from models.phantom import Phantom
+from models.shoulders import draw_shoulders, random_shoulders
 from models.silhouette import silhouettes
+from models.structures.anatomy import STRUCTURES
 
 STEPS = 96
 """Samples along a ray; path lengths are packed in 7 bits each, so fewer than 128."""
@@ -28,6 +31,11 @@ LATTICE = (17, 25, 25)
 """Coarse points (depth, row, column) at which rays are bent."""
 PER_WORD = 8
 """Path lengths packed into one 64-bit word."""
+SHOULDERS = ("right_clavicle", "left_clavicle", "right_scapula", "left_scapula")
+_BONES = ("right_ribs", "left_ribs", "thoracic_spine", "sternum", *SHOULDERS)
+_SOFT_HU = 40.0
+ARMS_DOWN = 0.75
+"""Share of patients whose shoulders are drawn with hanging arms instead of scanned with raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +133,10 @@ class Projector:
 
     def __init__(self, chest: Chest) -> None:
         self.chest = chest
-        hu = torch.from_numpy(chest.hu)
-        # Water attenuates about 0.02 per mm at chest energies; bone counts more than its HU.
-        density = (1.0 + hu / 1000.0).clamp_min(0.0) + 0.5 * (hu / 1000.0 - 0.1).clamp_min(0.0)
-        self.density = (0.02 * density)[None, None]
+        self.density = _density(chest.hu)
+        shoulders = has(chest.members, *SHOULDERS) & (chest.hu > _SOFT_HU)
+        shoulders = ndimage.binary_dilation(shoulders) & (chest.hu > _SOFT_HU)
+        self.without_shoulders = _density(np.where(shoulders, np.float32(_SOFT_HU), chest.hu))
         codes, which = np.unique(chest.members, return_inverse=True)
         self.which = torch.from_numpy(which.reshape(chest.hu.shape).astype(np.float32))[None, None]
         bits = (codes[:, None] >> np.arange(len(PARTS))) & 1
@@ -139,18 +147,24 @@ class Projector:
         self.table = torch.from_numpy(table)
 
     def cast(
-        self, anatomy: Anatomy, stance: Stance, size: int
+        self, anatomy: Anatomy, stance: Stance, size: int, *, shoulders: bool = True
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Attenuation (H, W) and path length in mm of each part (P, H, W) on a square film."""
+        """Attenuation (H, W) and path length in mm of each part (P, H, W) on a square film.
+
+        Without `shoulders` the scanned clavicles and scapulae are soft tissue in the attenuation.
+        """
         lattice = self._bend(anatomy, stance)
+        density = self.density if shoulders else self.without_shoulders
         chunk = max(1, 65_536 // size)
         edges = range(0, size, chunk)
-        strips = [self._strip(lattice, top, min(top + chunk, size), size) for top in edges]
+        strips = [self._strip(lattice, density, top, min(top + chunk, size), size) for top in edges]
         attenuation = torch.cat([one for one, _ in strips], 0).numpy()
         paths = torch.cat([two for _, two in strips], 1).numpy()
         return attenuation, paths
 
-    def _strip(self, lattice: Tensor, top: int, bottom: int, size: int) -> tuple[Tensor, Tensor]:
+    def _strip(
+        self, lattice: Tensor, volume: Tensor, top: int, bottom: int, size: int
+    ) -> tuple[Tensor, Tensor]:
         """Rows `top` to `bottom` of the film: refine the lattice, sample, sum along the rays."""
         rows = (torch.arange(top, bottom) + 0.5) / size * 2 - 1
         columns = (torch.arange(size) + 0.5) / size * 2 - 1
@@ -158,7 +172,7 @@ class Projector:
         grid = torch.stack(torch.meshgrid(depths, rows, columns, indexing="ij")[::-1], -1)
         points = functional.grid_sample(lattice, grid[None], align_corners=True)
         points = points.permute(0, 2, 3, 4, 1)  # (1, D, H, W, 3), x y z of the volume in [-1, 1]
-        density = functional.grid_sample(self.density, points, align_corners=True)[0, 0]
+        density = functional.grid_sample(volume, points, align_corners=True)[0, 0]
         which = functional.grid_sample(self.which, points, mode="nearest", align_corners=True)
         flat = which[0, 0].to(torch.int64)
         step_mm = DEPTH_MM / STEPS
@@ -178,6 +192,16 @@ class Projector:
         voxels = [place[a] / spacing[a] + self.chest.centre[a] for a in range(3)]
         unit = [2 * voxels[a] / (shape[a] - 1) - 1 for a in (2, 1, 0)]
         return torch.stack(unit)[None].float()
+
+
+def _density(hu: NDArray[np.float32]) -> Tensor:
+    """Attenuation per mm (1, 1, Z, Y, X) at chest energies.
+
+    Water attenuates about 0.02 per mm; bone counts more than its HU.
+    """
+    volume = torch.from_numpy(hu)
+    dense = (1.0 + volume / 1000.0).clamp_min(0.0) + 0.5 * (volume / 1000.0 - 0.1).clamp_min(0.0)
+    return (0.02 * dense)[None, None]
 
 
 def _rays(stance: Stance) -> tuple[Tensor, Tensor, Tensor]:
@@ -245,18 +269,25 @@ def _smooth_field(anatomy: Anatomy, place: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Clutter:
-    """What else lies on the film: counts and shares drawn for one exposure."""
+    """What else lies on the film: counts and shares drawn for one exposure.
+
+    Parameters
+    ----------
+    bone : attenuation per mm that bones get beside their own; the scan's voxels are too coarse for
+        their cortex, which films show.
+    """
 
     wires: int
     effusions: tuple[float, float]
     ground_glass: float
+    bone: float = 0.0
 
 
 def random_clutter(rng: np.random.Generator) -> Clutter:
     """Draw tubes, effusions and the density of opacities."""
     wires = int(rng.integers(0, 7)) if rng.uniform() < 0.6 else 0
     right, left = (rng.uniform(0.05, 0.4) if rng.uniform() < 0.08 else 0.0 for _ in range(2))
-    return Clutter(wires, (right, left), rng.uniform(0.15, 0.75))
+    return Clutter(wires, (right, left), rng.uniform(0.15, 0.75), rng.uniform(0.0, 0.035))
 
 
 def render(
@@ -285,9 +316,13 @@ def render(
     drawn = random_stance(rng), film.random_exposure(rng, size), random_clutter(rng)
     stance, exposure, clutter = stance or drawn[0], exposure or drawn[1], clutter or drawn[2]
     anatomy = random_anatomy(np.random.default_rng([who, 12]))
-    attenuation, paths = projector.cast(anatomy, stance, size)
+    hanging = np.random.default_rng([who, 14]).uniform() < ARMS_DOWN
+    attenuation, paths = projector.cast(anatomy, stance, size, shoulders=not hanging)
     spacing = stance.field_mm / size
     masks = silhouettes(paths, spacing)
+    attenuation += _cortex(paths, clutter.bone, spacing, shoulders=not hanging)
+    if hanging:
+        _hang_arms(attenuation, masks, np.random.default_rng([seed, 15]), stance, spacing)
     opacities = patchy(masks[:2], extent, np.random.default_rng([who, 13]))
     attenuation = _add(attenuation, paths, opacities, clutter, anatomy.bulk)
     attenuation += _effusions(masks[:2], clutter.effusions)
@@ -300,6 +335,35 @@ def render(
     return Phantom(
         pixels, masks, opacities.density, opacities.extent, opacities.zones, (spacing, spacing)
     )
+
+
+def _cortex(
+    paths: NDArray[np.float32], bone: float, spacing: float, *, shoulders: bool
+) -> NDArray[np.float32]:
+    """Extra attenuation (H, W) of bones, most along their rims."""
+    names = [name for name in _BONES if shoulders or name not in SHOULDERS]
+    path = sum(paths[PARTS.index(name)] for name in names)
+    smooth = film.soften(np.asarray(path, np.float32), 0.8 / spacing)
+    rim = smooth - film.soften(smooth, 3.0 / spacing)
+    return np.asarray(bone * (0.5 * np.minimum(smooth, 12.0) + 1.2 * rim), np.float32)
+
+
+def _hang_arms(
+    attenuation: NDArray[np.float32],
+    masks: NDArray[np.bool_],
+    rng: np.random.Generator,
+    stance: Stance,
+    spacing: float,
+) -> None:
+    """Draw shoulders with hanging arms into `attenuation` and `masks`, in place of the scanned."""
+    shoulders = random_shoulders(rng, anterior=stance.anterior)
+    drawn = draw_shoulders(masks[:2], shoulders, spacing)
+    rows = [STRUCTURES.index(name) for name in SHOULDERS]
+    masks[rows] = False
+    if drawn is not None:
+        bone, flesh, masks[rows] = drawn
+        np.maximum(attenuation, flesh, where=~masks[:2].any(0), out=attenuation)
+        attenuation += bone
 
 
 def bedside(stance: Stance) -> Stance:

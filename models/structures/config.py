@@ -18,15 +18,14 @@ class Config:
     projection_px: int
     store_px: int
     batch: int
-    small_px: int
-    small_steps: int
-    full_steps: int
-    final_steps: int
+    start_steps: int
+    steps: int
     folds: int
     peak_rate: float
     encoder_share: float
     weight_decay: float
     ema: float
+    teacher: float
 
 
 def read_config(quick: bool = False) -> Config:
@@ -42,8 +41,7 @@ def read_config(quick: bool = False) -> Config:
         projection_px=64,
         store_px=96,
         batch=2,
-        small_px=64,
-        small_steps=1,
-        full_steps=1,
-        final_steps=1,
+        start_steps=1,
+        steps=1,
+        folds=2,
     )

@@ -36,7 +36,7 @@ class LabelledFilm:
     ----------
     name : path below the data folder, or the seed of a projection.
     patient : splits are made by it.
-    source : "radiologist", "v7" or "projection".
+    source : "radiologist", "v7", "unlabelled" or "projection".
     film : (h, w) uint8, stretched between its 1st and 99th percentile as in serving.
     words : (h, w) uint32, packed masks.
     known : (20,) weight of each structure's truth, 0 where unknown.
@@ -52,8 +52,23 @@ class LabelledFilm:
     extent: float | None
 
 
+AGREEING = 0.85
+"""Dice of the radiologists' and V7's lungs below which one of the two lies beside the film.
+
+A few of the radiologists' masks are scaled or shifted against their film."""
+
+
+def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Overlap 2 |A and B| / (|A| + |B|); 1 where both are empty."""
+    total = int(one.sum()) + int(other.sum())
+    return 2.0 * float((one & other).sum()) / total if total else 1.0
+
+
 def real_films(data: Path, longest_px: int) -> list[LabelledFilm]:
-    """Every film under `data` with a lung mask or radiologists' masks; twice where both exist."""
+    """Every film under `data` with a lung mask or radiologists' masks; twice where both exist.
+
+    Radiologists' masks that lie beside their film are left out, where V7's tell.
+    """
     rows = _rows(data / "radiographs.csv")
     drawn: dict[str, dict[str, Path]] = {}
     for row in _rows(data / "radiologist_masks.csv"):
@@ -68,13 +83,33 @@ def real_films(data: Path, longest_px: int) -> list[LabelledFilm]:
             continue
         film, shape = _read_film(data / row["file"], longest_px)
         extent = float(row["geographic_0_8"]) if row["geographic_0_8"] else None
+        both = _read_mask(union, shape) if union.is_file() else None
         if parts:
             masks = {name: _read_mask(path, shape) for name, path in parts.items()}
-            films.append(_labelled(row, "radiologist", film, masks, extent))
-        if union.is_file():
-            sides = split_lungs(_read_mask(union, shape))
-            if sides is not None:
-                films.append(_labelled(row, "v7", film, sides, extent))
+            if both is None or _agree(masks, both):
+                films.append(_labelled(row, "radiologist", film, masks, extent))
+        sides = split_lungs(both) if both is not None else None
+        if sides is not None:
+            films.append(_labelled(row, "v7", film, sides, extent))
+    return films
+
+
+def _agree(masks: dict[str, NDArray[np.bool_]], both: NDArray[np.bool_]) -> bool:
+    drawn = [masks[name] for name in ("right_lung", "left_lung") if name in masks]
+    return len(drawn) < 2 or dice(drawn[0] | drawn[1], both) >= AGREEING
+
+
+def unlabelled_films(data: Path, longest_px: int) -> list[LabelledFilm]:
+    """The NIH films: another source, of which no outline is known."""
+    films = []
+    nothing = np.zeros(len(STRUCTURES), np.float32)
+    for row in _rows(data / "radiographs.csv"):
+        if row["source"] == "nih":
+            film, shape = _read_film(data / row["file"], longest_px)
+            words = np.broadcast_to(np.uint32(0), shape)
+            films.append(
+                LabelledFilm(row["file"], row["patient"], "unlabelled", film, words, nothing, None)
+            )
     return films
 
 

@@ -1,4 +1,7 @@
-"""The figures of the model card: overlap with radiologists, with V7 and with unseen projections."""
+"""The figures of the model card: overlap with radiologists, with V7 and with unseen projections.
+
+Every real film with masks is labelled by the network of its fold, which saw none of its patient.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,18 @@ from models import runtime
 from models.radiograph import Radiograph
 from models.structures.anatomy import STRUCTURES
 from models.structures.config import Config
-from models.structures.data import RADIOLOGIST_NAMES, fold_of
+from models.structures.data import AGREEING, RADIOLOGIST_NAMES, dice, fold_of
 from models.structures.export import served
 from models.structures.predict import Structures, label_with
 from models.structures.projections import unpack
 from models.structures.sheet import contact_sheet, dice_plot, write_card_text
-from models.structures.train import HELD_OUT_FOLD, projection_store, read_weights
+from models.structures.train import projection_store, read_weights
 
 DRAWS = 1000
 SEVERE = 5.0
 """Geographic extent from which a film counts as severe."""
-
-
-AGREEING = 0.85
-"""Dice of the radiologists' and V7's lungs below which one of the two lies beside the film.
-
-A few of the radiologists' masks are scaled or shifted against their film."""
+SHOWN = 24
+"""Films of the contact sheet: half held out with masks, half of the source without any."""
 
 AGREED = "radiologist, where V7 agrees"
 
@@ -56,7 +55,7 @@ class Overlap:
 def evaluate(data: Path, out: Path, *, run: Path | None = None) -> dict[str, Any]:
     """Measure, and write `out`/card.json, card.md, dice.png and contact_sheet.png.
 
-    Real films: the network of `run`/held.pt, which saw no patient of the held-out fold.
+    Real films: the networks of `run`/fold0.pt ..., each on the patients that it never saw.
     Projections: the exported network, on deformations that no training saw.
 
     Parameters
@@ -67,35 +66,74 @@ def evaluate(data: Path, out: Path, *, run: Path | None = None) -> dict[str, Any
 
     Raises
     ------
-    FileNotFoundError : `run` holds no held.pt.
+    FileNotFoundError : `run` lacks the network of a fold.
     """
     run = out if run is None else run
-    if not (run / "held.pt").is_file():
-        raise FileNotFoundError(
-            f"expected held.pt in {run}, found none: train first, or give the training's folder"
-        )
     card = runtime.read_card(out)
     config = Config(**card.parameters["training"])
-    held = served(read_weights(run / "held.pt"))
-    rows = _held_out_rows(data, config)
-    films = {row["file"]: _read(data / row["file"]) for row in rows}
-    labels = {name: label_with(held.read, card, film) for name, film in films.items()}
+    rows = _masked_rows(data)
+    labels = _held_out_labels(data, run, rows, card, config)
     overlaps = [o for row in rows for o in _real_overlaps(data, row, labels[row["file"]])]
     overlaps += _projection_overlaps(run, out, card, config)
-    metrics = _metrics(overlaps)
+    metrics = _metrics(overlaps) | {
+        "mild_less_severe": {name: _mild_less_severe(overlaps, name) for name in ("v7", AGREED)},
+        "sides_swapped": _sides(data, rows, labels),
+    }
     card = replace(card, metrics=metrics)
     runtime.write_card(out, card)
     write_card_text(card, out / "card.md")
     dice_plot(metrics, out / "dice.png")
-    shown = list(films)[:: max(1, len(films) // 24)][:24]
-    contact_sheet([films[n] for n in shown], [labels[n] for n in shown], out / "contact_sheet.png")
+    _show(data, out, card, labels)
     return metrics
 
 
-def dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Overlap 2 |A and B| / (|A| + |B|); 1 where both are empty."""
-    total = int(one.sum()) + int(other.sum())
-    return 2.0 * float((one & other).sum()) / total if total else 1.0
+def _held_out_labels(
+    data: Path, run: Path, rows: list[dict[str, str]], card: runtime.ModelCard, config: Config
+) -> dict[str, Structures]:
+    """Each film by the network of its fold."""
+    labels = {}
+    for fold in range(config.folds):
+        path = run / f"fold{fold}.pt"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"expected {path.name} in {run}, found none: train first, or give the training's "
+                "folder"
+            )
+        net = served(read_weights(path))
+        for row in rows:
+            if fold_of(row["patient"], config.folds) == fold:
+                labels[row["file"]] = label_with(net.read, card, _read(data / row["file"]))
+    return labels
+
+
+def _show(data: Path, out: Path, card: runtime.ModelCard, labels: dict[str, Structures]) -> None:
+    """Contours on held-out films, and on films of the source that has no masks."""
+    names = list(labels)
+    chosen = names[:: max(1, len(names) // (SHOWN // 2))][: SHOWN // 2]
+    with (data / "radiographs.csv").open(newline="") as lines:
+        others = [row["file"] for row in csv.DictReader(lines) if row["source"] == "nih"]
+    others = others[:: max(1, len(others) // (SHOWN // 2))][: SHOWN // 2]
+    model = runtime.load(out)
+
+    def network(film: NDArray[np.float32]) -> NDArray[np.float32]:
+        return model.run({"film": film})["probabilities"]
+
+    films = [_read(data / name) for name in (*chosen, *others)]
+    shown = [labels[name] for name in chosen]
+    shown += [label_with(network, card, film) for film in films[len(chosen) :]]
+    contact_sheet(films, shown, out / "contact_sheet.png")
+
+
+def _sides(data: Path, rows: list[dict[str, str]], labels: dict[str, Structures]) -> dict[str, Any]:
+    """Films whose right lung lies more on the radiologists' left lung than on their right."""
+    swapped, films = 0, 0
+    for row in rows:
+        drawn = _drawn(data, row)
+        if "right_lung" in drawn and "left_lung" in drawn:
+            found = labels[row["file"]].mask("right_lung")
+            films += 1
+            swapped += int((found & drawn["left_lung"]).sum() > (found & drawn["right_lung"]).sum())
+    return {"value": swapped, "films": films}
 
 
 def interval(
@@ -111,18 +149,23 @@ def interval(
     return float(low), float(high)
 
 
-def _held_out_rows(data: Path, config: Config) -> list[dict[str, str]]:
-    """Rows of radiographs.csv of the held-out patients whose films have masks."""
+def _masked_rows(data: Path) -> list[dict[str, str]]:
+    """Rows of radiographs.csv whose films have masks."""
     with (data / "radiologist_masks.csv").open(newline="") as lines:
         drawn = {row["radiograph"] for row in csv.DictReader(lines)}
     with (data / "radiographs.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
-    return [
-        row
-        for row in rows
-        if fold_of(row["patient"], config.folds) == HELD_OUT_FOLD
-        and (row["file"] in drawn or _v7(data, row).is_file())
-    ]
+    return [row for row in rows if row["file"] in drawn or _v7(data, row).is_file()]
+
+
+def _drawn(data: Path, row: dict[str, str]) -> dict[str, NDArray[np.bool_]]:
+    """The radiologists' masks of a film, by the names of our structures."""
+    drawn = {}
+    for theirs, ours in RADIOLOGIST_NAMES.items():
+        path = data / "masks" / "radiologist" / f"{Path(row['file']).stem}__{theirs}.png"
+        if path.is_file():
+            drawn[ours] = _read_mask(path)
+    return drawn
 
 
 def _v7(data: Path, row: dict[str, str]) -> Path:
@@ -144,11 +187,7 @@ def _real_overlaps(data: Path, row: dict[str, str], structures: Structures) -> l
     found["lungs"] = found["right_lung"] | found["left_lung"]
     extent = float(row["geographic_0_8"]) if row["geographic_0_8"] else None
     truths: list[tuple[str, str, NDArray[np.bool_]]] = []
-    drawn = {}
-    for theirs, ours in RADIOLOGIST_NAMES.items():
-        path = data / "masks" / "radiologist" / f"{Path(row['file']).stem}__{theirs}.png"
-        if path.is_file():
-            drawn[ours] = _read_mask(path)
+    drawn = _drawn(data, row)
     truths += [("radiologist", name, mask) for name, mask in drawn.items()]
     if "right_lung" in drawn and "left_lung" in drawn:
         truths.append(("radiologist", "lungs", drawn["right_lung"] | drawn["left_lung"]))
@@ -167,7 +206,7 @@ def _real_overlaps(data: Path, row: dict[str, str], structures: Structures) -> l
 def _projection_overlaps(
     run: Path, out: Path, card: runtime.ModelCard, config: Config
 ) -> list[Overlap]:
-    """The exported network on projections of unseen deformations, at 256 px."""
+    """The exported network on projections of unseen deformations."""
     model = runtime.load(out)
     store = projection_store(run, config, held_out=True)
     overlaps = []
@@ -182,6 +221,35 @@ def _projection_overlaps(
     return overlaps
 
 
+def _mild_less_severe(overlaps: list[Overlap], against: str) -> dict[str, Any]:
+    """How far lungs under severe opacity fall behind those of mild films, in Dice."""
+    lungs = [o for o in overlaps if o.against == against and o.structure == "lungs"]
+    known = [o for o in lungs if o.extent is not None]
+    patients = sorted({o.patient for o in known})
+    of = {name: [o for o in known if o.patient == name] for name in patients}
+    rng = np.random.default_rng(0)
+
+    def gap(films: list[Overlap]) -> float:
+        mild = [o.dice for o in films if o.extent is not None and o.extent < SEVERE]
+        severe = [o.dice for o in films if o.extent is not None and o.extent >= SEVERE]
+        return float(np.mean(mild) - np.mean(severe)) if mild and severe else float("nan")
+
+    drawn = [
+        gap([o for k in rng.integers(len(patients), size=len(patients)) for o in of[patients[k]]])
+        for _ in range(DRAWS if known else 0)
+    ]
+    if not known or np.isnan(drawn).all():
+        return {"value": None}
+    low, high = np.nanpercentile(drawn, (2.5, 97.5))
+    return {
+        "value": round(gap(known), 4),
+        "low": round(float(low), 4),
+        "high": round(float(high), 4),
+        "films": len(known),
+        "patients": len(patients),
+    }
+
+
 def _metrics(overlaps: list[Overlap]) -> dict[str, Any]:
     groups: dict[str, list[Overlap]] = {}
     for one in overlaps:
@@ -190,18 +258,28 @@ def _metrics(overlaps: list[Overlap]) -> dict[str, Any]:
             grade = "severe" if one.extent >= SEVERE else "mild"
             groups.setdefault(f"{one.against}: lungs, {grade} films", []).append(one)
     figures = {name: _figure(members) for name, members in sorted(groups.items())}
-    projected = [f["mean"] for n, f in figures.items() if n.startswith("projection")]
-    summary = {
-        "projection: mean of structures": round(float(np.mean(projected)), 4) if projected else None
-    }
-    return {"measure": "Dice, 95 % interval by bootstrap over patients", **summary, "dice": figures}
+    projected = [one for one in overlaps if one.against == "projection"]
+    if projected:
+        figures["projection: mean of structures"] = _figure(_by_film(projected))
+    return {"measure": "Dice, 95 % interval by bootstrap over patients", "dice": figures}
+
+
+def _by_film(overlaps: list[Overlap]) -> list[Overlap]:
+    """One overlap a film: the mean of its structures."""
+    films: dict[str, list[float]] = {}
+    for one in overlaps:
+        films.setdefault(one.patient, []).append(one.dice)
+    return [
+        Overlap("projection", "mean", film, float(np.mean(dices)), None)
+        for film, dices in films.items()
+    ]
 
 
 def _figure(members: list[Overlap]) -> dict[str, Any]:
     values = [m.dice for m in members]
     low, high = interval(values, [m.patient for m in members])
     return {
-        "mean": round(float(np.mean(values)), 4),
+        "value": round(float(np.mean(values)), 4),
         "low": round(low, 4),
         "high": round(high, 4),
         "films": len(values),

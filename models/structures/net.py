@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from models.structures.anatomy import STRUCTURES
 
-FRAME_SIZE = 256
+FRAME_SIZE = 224
 """Side of the network's square frame; logits come at half of it."""
 
 _TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
@@ -35,7 +35,7 @@ class Refine(nn.Module):
 
 
 class StructuresNet(nn.Module):
-    """Frame (B, 1, 256, 256) in [0, 1] to logits (B, 20, 128, 128), order of `STRUCTURES`.
+    """Frame (B, 1, 224, 224) in [0, 1] to logits (B, 20, 112, 112), order of `STRUCTURES`.
 
     Parameters
     ----------

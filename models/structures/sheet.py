@@ -75,7 +75,7 @@ def dice_plot(metrics: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415  # only where a plot is wanted
 
     names = list(metrics["dice"])
-    means = np.array([metrics["dice"][n]["mean"] for n in names])
+    means = np.array([metrics["dice"][n]["value"] for n in names])
     lows = np.array([metrics["dice"][n]["low"] for n in names])
     highs = np.array([metrics["dice"][n]["high"] for n in names])
     figure = Figure(figsize=(8, 0.28 * len(names) + 1.2), layout="constrained")
@@ -95,7 +95,7 @@ def write_card_text(card: runtime.ModelCard, path: Path) -> None:
     lines += [f"{card.metrics['measure']}", "", "| against | mean | interval | films | patients |"]
     lines += ["|---|---|---|---|---|"]
     lines += [
-        f"| {name} | {f['mean']:.3f} | {f['low']:.3f}-{f['high']:.3f} | {f['films']} |"
+        f"| {name} | {f['value']:.3f} | {f['low']:.3f}-{f['high']:.3f} | {f['films']} |"
         f" {f['patients']} |"
         for name, f in card.metrics["dice"].items()
     ]

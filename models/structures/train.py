@@ -23,6 +23,7 @@ from models.structures.data import (
     placed,
     real_films,
     shuffled,
+    unlabelled_films,
     without_fold,
 )
 from models.structures.loss import structure_loss
@@ -31,30 +32,39 @@ from models.structures.projections import HELD_OUT_SEED, ProjectionStore, unpack
 
 log = logging.getLogger(__name__)
 
-Batch = tuple[Tensor, Tensor, Tensor]
-"""Frames (B, 1, S, S), truth (B, 20, S/2, S/2), known (B, 20)."""
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Frames (B, 1, S, S), the same undisturbed, truth (B, 20, S/2, S/2), known (B, 20)."""
 
-HELD_OUT_FOLD = 0
 CHECKPOINT_EVERY = 50
+SOURCES = (*["projection"] * 5, *["radiologist"] * 2, *["v7"] * 3, *["unlabelled"] * 2)
+"""Who fills a batch, in turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One leg of the training: its checkpoint's name, frame size, length, peak rate and films."""
+    """One leg of the training.
+
+    Parameters
+    ----------
+    name : of its checkpoint.
+    films : what it learns from.
+    likes : real films whose greys projections may be given.
+    """
 
     name: str
     size: int
     steps: int
     rate: float
-    real: list[LabelledFilm]
-    rendered: list[LabelledFilm]
+    films: list[LabelledFilm]
+    likes: list[LabelledFilm]
 
 
 def train(data: Path, out: Path, *, resume: bool = True, quick: bool = False) -> None:
     """Train, then export to `out`/model.onnx with `out`/card.json.
 
-    `out`/held.pt never saw the patients of fold 0: evaluate() takes the card's figures from it.
-    `out`/final.pt goes on from there with all patients and is exported.
+    `out`/start.pt learned from projections alone. `out`/final.pt goes on from there with all
+    patients and is exported; `out`/fold0.pt ... go on from there without the patients of their
+    fold: evaluate() takes the card's figures from them.
 
     Parameters
     ----------
@@ -72,19 +82,20 @@ def train(data: Path, out: Path, *, resume: bool = True, quick: bool = False) ->
     unseen = projection_store(out, config, held_out=True)
     unseen.fill(data / "ct")
     rendered = projections(store)
-    real = real_films(data, config.store_px)
-    most = without_fold(real, HELD_OUT_FOLD, config.folds)
-    full = config.small_px if quick else FRAME_SIZE
-    stages = (
-        Stage("small", config.small_px, config.small_steps, config.peak_rate, most, rendered),
-        Stage("held", full, config.full_steps, config.peak_rate * 0.6, most, rendered),
-        Stage("final", full, config.final_steps, config.peak_rate * 0.25, real, rendered),
-    )
-    weights: dict[str, Tensor] | None = None
-    for stage in stages:
-        weights = run_stage(stage, config, weights, out / f"{stage.name}.pt", resume)
-    if weights is not None:
-        export(weights, unseen, asdict(config), out)
+    others = unlabelled_films(data, config.store_px)
+    real = real_films(data, config.store_px) + others
+    size = 64 if quick else FRAME_SIZE
+    first = Stage("start", size, config.start_steps, config.peak_rate, rendered, others)
+    weights = run_stage(first, config, None, out / "start.pt", resume)
+
+    def go_on(name: str, films: list[LabelledFilm]) -> dict[str, Tensor]:
+        rate = 0.6 * config.peak_rate
+        stage = Stage(name, size, config.steps, rate, rendered + films, films)
+        return run_stage(stage, config, weights, out / f"{name}.pt", resume)
+
+    export(go_on("final", real), unseen, asdict(config), out)
+    for fold in range(config.folds):
+        go_on(f"fold{fold}", without_fold(real, fold, config.folds))
 
 
 def projection_store(out: Path, config: Config, *, held_out: bool) -> ProjectionStore:
@@ -130,8 +141,11 @@ def run_stage(
             part.load_state_dict(state[name])
     batches = _ahead(_batches(stage, config, first))
     net.train()
+    average.eval()
     for step in range(first, stage.steps):
-        loss = _step(net, next(batches), optimiser)
+        frames, clean, truth, known = next(batches)
+        truth, known = taught(average, clean, truth, known, config.teacher)
+        loss = _step(net, (frames, truth, known), optimiser)
         schedule.step()
         average.update_parameters(net)
         if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == stage.steps:
@@ -166,7 +180,9 @@ def _groups(net: StructuresNet, stage: Stage, config: Config) -> list[dict[str, 
     ]
 
 
-def _step(net: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer) -> float:
+def _step(
+    net: nn.Module, batch: tuple[Tensor, Tensor, Tensor], optimiser: torch.optim.Optimizer
+) -> float:
     frames, truth, known = batch
     with autocast():
         logits = net(frames)
@@ -175,6 +191,40 @@ def _step(net: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer) -> flo
     loss.backward()
     optimiser.step()
     return float(loss.detach())
+
+
+@torch.no_grad()
+def taught(
+    teacher: nn.Module, clean: Tensor, truth: Tensor, known: Tensor, weight: float
+) -> tuple[Tensor, Tensor]:
+    """Fill what is not known of real films with the outlines of the averaged network.
+
+    It sees the film undisturbed, the network that learns sees it through other greys, tubes and
+    opacities. An outline counts the more the surer it is; where it finds nothing, nothing is said.
+
+    Parameters
+    ----------
+    clean : (B, 1, S, S). truth : (B, C, h, w). known : (B, C).
+    weight : of a sure outline beside one that a radiologist drew.
+
+    References
+    ----------
+    Tarvainen and Valpola, Mean teachers are better role models, NeurIPS 2017.
+    """
+    missing = known == 0
+    rows = missing.any(1)
+    if weight <= 0 or not rows.any():
+        return truth, known
+    logits = teacher(clean[rows]).float()
+    sure = torch.sigmoid(logits)
+    inside = (sure > 0.5).float()
+    confidence = (sure * inside).sum((2, 3)) / inside.sum((2, 3)).clamp_min(1.0)
+    truth, known = truth.clone(), known.clone()
+    unknown = missing[rows]
+    truth[rows] = torch.where(unknown[:, :, None, None], torch.sigmoid(2.0 * logits), truth[rows])
+    trust = weight * ((confidence - 0.65) / 0.25).clamp(0.0, 1.0)
+    known[rows] = torch.where(unknown, trust, known[rows])
+    return truth, known
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -188,21 +238,23 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 
 def _batches(stage: Stage, config: Config, first: int) -> Iterator[Batch]:
-    """Half projections, a quarter radiologists' films, a quarter V7 films."""
-    rng = np.random.default_rng([config.seed, stage.size, len(stage.real), first])
-    kinds = [[f for f in stage.real if f.source == source] for source in ("radiologist", "v7")]
-    streams = [shuffled(films, rng) for films in (stage.rendered, *kinds) if films]
-    turns = (0, 0, *range(1, len(streams))) if len(streams) > 1 else (0,)
+    """Films of each source in the turns of `SOURCES`."""
+    rng = np.random.default_rng([config.seed, stage.size, len(stage.films), first])
+    streams = {
+        source: shuffled([film for film in stage.films if film.source == source], rng)
+        for source in dict.fromkeys(film.source for film in stage.films)
+    }
+    turns = [source for source in SOURCES if source in streams]
     while True:
         drawn = [next(streams[turns[k % len(turns)]]) for k in range(config.batch)]
-        likes = rng.integers(len(stage.real), size=config.batch) if stage.real else None
+        likes = [stage.likes[k].film for k in rng.integers(len(stage.likes), size=config.batch)]
         examples = [
-            example(one, rng, stage.size, None if likes is None else stage.real[likes[k]].film)
-            for k, one in enumerate(drawn)
+            example(one, rng, stage.size, like) for one, like in zip(drawn, likes, strict=True)
         ]
-        frames, truth, known = (np.stack(part) for part in zip(*examples, strict=True))
+        frames, clean, truth, known = (np.stack(part) for part in zip(*examples, strict=True))
         yield (
             torch.from_numpy(frames).to(memory_format=torch.channels_last),
+            torch.from_numpy(clean).to(memory_format=torch.channels_last),
             torch.from_numpy(truth),
             torch.from_numpy(known),
         )
@@ -212,24 +264,29 @@ def example(
     one: LabelledFilm,
     rng: np.random.Generator,
     size: int,
-    like: NDArray[np.uint8] | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """One augmented film: frame (1, S, S), truth (20, S/2, S/2) as covered share, known (20,).
+    like: NDArray[np.uint8],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """One augmented film.
 
     A projection may be given the greys of the real film `like`.
+
+    Returns
+    -------
+    frame (1, S, S), the same frame undisturbed, truth (20, S/2, S/2) as covered share, known (20,).
     """
     frame, words, inside = placed(one, rng, size)
+    clean = frame
     masks = unpack(words)
     if one.source == "projection":
         if rng.uniform() < 0.7:
             frame = augment.with_bones(frame, masks, rng)
-        if like is not None and rng.uniform() < 0.6:
+        if rng.uniform() < 0.6:
             frame = augment.matched(frame, inside, like)
-    elif rng.uniform() < 0.4:
+    elif masks[:2].any((1, 2)).all() and rng.uniform() < 0.4:
         frame = augment.opacified(frame, masks[:2], rng)
     if rng.uniform() < 0.25:
         frame = augment.cluttered(frame, rng)
     frame = augment.regreyed(frame, inside, rng)
     half = size // 2
     truth = masks.reshape(len(masks), half, 2, half, 2).mean((2, 4), dtype=np.float32)
-    return frame[None], truth, one.known
+    return frame[None], clean[None], truth, one.known

@@ -17,6 +17,7 @@ from models.structures.data import (
     placed,
     real_films,
     split_lungs,
+    unlabelled_films,
     without_fold,
 )
 from models.structures.projections import pack, unpack
@@ -96,7 +97,21 @@ def test_painted_opacities_only_whiten_and_only_near_the_lungs() -> None:
 
 def test_the_shipped_recipe_is_read() -> None:
     assert read_config().folds > 1
-    assert read_config(quick=True).small_steps == 1
+    assert read_config(quick=True).start_steps == 1
+
+
+def test_the_films_of_the_other_source_carry_no_truth(shared_data: Path, tmp_path: Path) -> None:
+    lines = (shared_data / "radiographs.csv").read_text().splitlines()
+    chosen = [line for line in lines[1:] if ",nih," in line][:1] + lines[1:2]
+    (tmp_path / "radiographs.csv").write_text("\n".join([lines[0], *chosen]) + "\n")
+    (tmp_path / "radiographs").symlink_to(shared_data / "radiographs")
+    (film,) = unlabelled_films(tmp_path, 96)
+    assert max(film.film.shape) == 96
+    assert film.words.shape == film.film.shape
+    assert not film.known.any()
+    frame, words, _ = placed(film, np.random.default_rng(0), 64)
+    assert frame.any()
+    assert not words.any()
 
 
 def test_real_films_carry_only_the_truth_that_was_drawn(shared_data: Path, tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ torch = pytest.importorskip("torch", reason="left out: training needs the extra 
 pytest.importorskip("monai", reason="left out: training needs the extra [train]")
 
 from models import runtime  # noqa: E402  # after the skip
-from models.structures.evaluate import Overlap, _metrics, dice, interval  # noqa: E402
+from models.structures.data import dice  # noqa: E402
+from models.structures.evaluate import Overlap, _metrics, interval  # noqa: E402
 from models.structures.export import served, write_onnx  # noqa: E402
 from models.structures.loss import structure_loss  # noqa: E402
-from models.structures.net import StructuresNet  # noqa: E402
+from models.structures.net import FRAME_SIZE, StructuresNet  # noqa: E402
+from models.structures.train import taught  # noqa: E402
 
 
 def test_what_is_not_known_does_not_count() -> None:
@@ -41,10 +43,37 @@ def test_the_exported_network_answers_like_torch(tmp_path: Path) -> None:
     card = json.loads((Path(runtime.__file__).parent / "structures/weights/card.json").read_text())
     card["sha256"] = runtime.file_sha256(tmp_path / "model.onnx")
     (tmp_path / "card.json").write_text(json.dumps(card))
-    films = np.random.default_rng(0).uniform(size=(3, 1, 256, 256)).astype(np.float32)
+    films = np.random.default_rng(0).uniform(size=(3, 1, FRAME_SIZE, FRAME_SIZE)).astype(np.float32)
     exported = runtime.load(tmp_path).run({"film": films})["probabilities"]
-    assert exported.shape == (3, 20, 128, 128)
+    assert exported.shape == (3, 20, FRAME_SIZE // 2, FRAME_SIZE // 2)
     assert np.abs(exported - net.read(films)).max() < 1e-3
+
+
+class _Surely(torch.nn.Module):
+    """A teacher that is sure of structure 0 and sees nothing else."""
+
+    def forward(self, frame: torch.Tensor) -> torch.Tensor:
+        logits = torch.full((len(frame), 3, 4, 4), -6.0)
+        logits[:, 0, :2] = 6.0
+        return logits
+
+
+def test_the_teacher_fills_what_is_unknown_and_says_nothing_where_it_finds_nothing() -> None:
+    truth = torch.zeros(2, 3, 4, 4)
+    truth[1, 0, 3] = 1.0
+    known = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    filled, weights = taught(_Surely(), torch.zeros(2, 1, 8, 8), truth, known, 0.3)
+    assert filled[0, 0, 0].min() > 0.99
+    assert torch.equal(filled[1, 0], truth[1, 0])
+    assert weights[0].tolist() == pytest.approx([0.3, 0.0, 0.0])
+    assert weights[1].tolist() == [1.0, 0.0, 0.0]
+
+
+def test_films_whose_truth_is_whole_need_no_teacher() -> None:
+    truth, known = torch.rand(2, 3, 4, 4), torch.ones(2, 3)
+    filled, weights = taught(_Surely(), torch.zeros(2, 1, 8, 8), truth, known, 0.3)
+    assert torch.equal(filled, truth)
+    assert torch.equal(weights, known)
 
 
 def test_dice_counts_the_overlap_twice() -> None:
@@ -70,7 +99,7 @@ def test_severe_and_mild_films_are_reported_apart() -> None:
         Overlap("projection", "heart", "1", 0.8, None),
     ]
     figures = _metrics(overlaps)
-    assert figures["dice"]["v7: lungs, severe films"]["mean"] == 0.9
-    assert figures["dice"]["v7: lungs, mild films"]["mean"] == 0.95
+    assert figures["dice"]["v7: lungs, severe films"]["value"] == 0.9
+    assert figures["dice"]["v7: lungs, mild films"]["value"] == 0.95
     assert figures["dice"]["v7: lungs"]["films"] == 2
-    assert figures["projection: mean of structures"] == 0.8
+    assert figures["dice"]["projection: mean of structures"]["value"] == 0.8
