@@ -20,6 +20,7 @@ class Config:
     batch: int
     start_steps: int
     steps: int
+    fold_steps: int
     folds: int
     peak_rate: float
     encoder_share: float
@@ -43,5 +44,6 @@ def read_config(quick: bool = False) -> Config:
         batch=2,
         start_steps=1,
         steps=1,
+        fold_steps=1,
         folds=2,
     )

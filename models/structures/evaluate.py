@@ -66,13 +66,14 @@ def evaluate(data: Path, out: Path, *, run: Path | None = None) -> dict[str, Any
 
     Raises
     ------
-    FileNotFoundError : `run` lacks the network of a fold.
+    FileNotFoundError : `run` holds the network of no fold.
     """
     run = out if run is None else run
     card = runtime.read_card(out)
     config = Config(**card.parameters["training"])
     rows = _masked_rows(data)
     labels = _held_out_labels(data, run, rows, card, config)
+    rows = [row for row in rows if row["file"] in labels]
     overlaps = [o for row in rows for o in _real_overlaps(data, row, labels[row["file"]])]
     overlaps += _projection_overlaps(run, out, card, config)
     metrics = _metrics(overlaps) | {
@@ -90,16 +91,20 @@ def evaluate(data: Path, out: Path, *, run: Path | None = None) -> dict[str, Any
 def _held_out_labels(
     data: Path, run: Path, rows: list[dict[str, str]], card: runtime.ModelCard, config: Config
 ) -> dict[str, Structures]:
-    """Each film by the network of its fold."""
+    """Each film by the network of its fold; films of folds that were not trained are left out.
+
+    Raises
+    ------
+    FileNotFoundError : `run` holds the network of no fold.
+    """
     labels = {}
-    for fold in range(config.folds):
-        path = run / f"fold{fold}.pt"
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"expected {path.name} in {run}, found none: train first, or give the training's "
-                "folder"
-            )
-        net = served(read_weights(path))
+    trained = [fold for fold in range(config.folds) if (run / f"fold{fold}.pt").is_file()]
+    if not trained:
+        raise FileNotFoundError(
+            f"expected fold0.pt in {run}, found none: train first, or give the training's folder"
+        )
+    for fold in trained:
+        net = served(read_weights(run / f"fold{fold}.pt"))
         for row in rows:
             if fold_of(row["patient"], config.folds) == fold:
                 labels[row["file"]] = label_with(net.read, card, _read(data / row["file"]))

@@ -17,7 +17,7 @@ PLAUSIBLE_CARINA_DEG = (30.0, 130.0)
 """Interbronchial angles outside this are taken for a failed outline, not reported."""
 
 _LEAST_ROWS = 6
-"""Rows of a 256 px frame over which both main bronchi must be seen apart."""
+"""Rows of the network's frame over which both main bronchi must be seen apart."""
 
 
 @dataclass(frozen=True, slots=True)

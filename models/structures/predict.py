@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from models import runtime
-from models.frame import Frame, clip_percentiles, fit, resize, to_frame
+from models.frame import Frame, fit, percentiles, resize, shrunk, stretch, to_frame
 from models.radiograph import Radiograph
 from models.structures.anatomy import STRUCTURES
 
@@ -102,7 +102,7 @@ def label_with(
 ) -> Structures:
     """Label a film with any network: frames (1, 1, F, F) in, probabilities (1, 20, S, S) out."""
     frame = fit(radiograph.pixels.shape, int(card.parameters["frame_size"]))
-    film = to_frame(clip_percentiles(radiograph.pixels), frame)
+    film = _framed(radiograph.pixels, frame)
     raw = network(film[None, None])[0]
     if not film.any():  # a film without contrast shows nothing
         raw = np.zeros_like(raw)
@@ -114,6 +114,13 @@ def label_with(
         spacing_mm=radiograph.spacing_mm,
         model=card.label,
     )
+
+
+def _framed(pixels: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
+    """The stretched film on its frame; a large film is shrunk before anything is done to it."""
+    small = shrunk(pixels, 2 * frame.size)
+    film = stretch(small, *percentiles(pixels))
+    return to_frame(film, replace(frame, shape=(small.shape[0], small.shape[1])))
 
 
 def confidence(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -88,14 +88,13 @@ def train(data: Path, out: Path, *, resume: bool = True, quick: bool = False) ->
     first = Stage("start", size, config.start_steps, config.peak_rate, rendered, others)
     weights = run_stage(first, config, None, out / "start.pt", resume)
 
-    def go_on(name: str, films: list[LabelledFilm]) -> dict[str, Tensor]:
-        rate = 0.6 * config.peak_rate
-        stage = Stage(name, size, config.steps, rate, rendered + films, films)
+    def go_on(name: str, steps: int, films: list[LabelledFilm]) -> dict[str, Tensor]:
+        stage = Stage(name, size, steps, 0.6 * config.peak_rate, rendered + films, films)
         return run_stage(stage, config, weights, out / f"{name}.pt", resume)
 
-    export(go_on("final", real), unseen, asdict(config), out)
+    export(go_on("final", config.steps, real), unseen, asdict(config), out)
     for fold in range(config.folds):
-        go_on(f"fold{fold}", without_fold(real, fold, config.folds))
+        go_on(f"fold{fold}", config.fold_steps, without_fold(real, fold, config.folds))
 
 
 def projection_store(out: Path, config: Config, *, held_out: bool) -> ProjectionStore:
