@@ -71,7 +71,7 @@ SECTIONS = (
             Row("cardiomediastinum, Dice", "dice.radiologist: mediastinum"),
             Row(
                 "mean Dice of 20, projections of unseen deformations",
-                "projection: mean of structures",
+                "dice.projection: mean of structures",
             ),
         ),
     ),
