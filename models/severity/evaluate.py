@@ -35,7 +35,7 @@ from models.severity.interval import (
 from models.severity.mirror import thresholds
 from models.severity.predict import WEIGHTS
 from models.severity.serving import Served, read_served
-from models.severity.zones import BRIXIA_LETTERS, EXTENT_MAX, ZONE_MAX
+from models.severity.zones import BRIXIA_LETTERS, EXTENT_MAX, ZONE_MAX, ZONES
 
 UNIT = np.float32(255)  # bytes to [0, 1]
 SEVERE = 5.0  # extent from which the sides of a film are hard to tell
@@ -127,6 +127,7 @@ def shipped_predictions(films: Films, views: tuple[Served, Served]) -> HeldOut:
         held.zones[at] = seen["zones"][0] * ZONE_MAX
         held.heat[at] = seen["heat"][0]
         held.copy_extent[at] = again["extent"][0] * EXTENT_MAX
+        held.copy_zones[at] = again["zones"][0] * ZONE_MAX
     return held
 
 
@@ -154,6 +155,7 @@ def measure(judged: Judged, data: Path, calibration: Calibration, *, known: bool
         "extent_240": agreement(judged, judged.read),
         "brixia_187": brixia(judged),
         "change": change(judged),
+        "zone_change": zone_change(judged, calibration),
         "interval_90": coverage(judged, calibration, known=known),
         "nih_normals": normals(judged),
         "reprocessed": reprocessed(judged, calibration),
@@ -265,6 +267,46 @@ def change(judged: Judged) -> dict[str, Any]:
         "mae": bootstrap(lambda at: mean_absolute_error(said[at], read[at]), rows, patient),
         "direction": bootstrap(
             lambda at: direction(said[at], read[at], CLEAR_CHANGE), rows, patient
+        ),
+    }
+
+
+def zone_change(judged: Judged, calibration: Calibration) -> dict[str, Any]:
+    """Change of each zone between films of one patient against the two readers' mean change."""
+    read = ~judged.films.nih & ~np.isnan(judged.zones).any(axis=1)
+    pairs = patient_pairs(judged.films, read & ~np.isnan(judged.held.extent))
+    said, truth = (
+        (zones[pairs[:, 1]] - zones[pairs[:, 0]]).ravel()
+        for zones in (judged.held.zones, judged.zones)
+    )
+    patient = np.repeat(judged.films.patient[pairs[:, 0]], len(ZONES))
+    rows = np.arange(len(said))
+    called = np.array(
+        [calibration.zone_probability_real(float(one)) > CALLED_CHANGED for one in said]
+    )
+    inside = np.abs(said - truth) <= calibration.zone_half_width
+    same, clear = np.flatnonzero(truth == 0), np.flatnonzero(np.abs(truth) >= 1)
+    copies = judged.rows(judged.films.scored)
+    moved = judged.held.copy_zones[copies] - judged.held.zones[copies]
+    any_called = np.zeros(len(judged.extent))
+    any_called[copies] = [
+        max(map(calibration.zone_probability_real, one)) > CALLED_CHANGED for one in moved.tolist()
+    ]
+    return {
+        "r": bootstrap(lambda at: pearson(said[at], truth[at]), rows, patient),
+        "mae": bootstrap(lambda at: mean_absolute_error(said[at], truth[at]), rows, patient),
+        "direction": bootstrap(
+            lambda at: direction(said[at], truth[at], CLEAR_CHANGE), rows, patient
+        ),
+        "coverage": bootstrap(lambda at: float(inside[at].mean()), rows, patient),
+        "called_where_readers_saw_none": bootstrap(
+            lambda at: float(called[at].mean()), same, patient
+        ),
+        "called_where_readers_saw_one_point": bootstrap(
+            lambda at: float(called[at].mean()), clear, patient
+        ),
+        "copies_with_a_zone_called": bootstrap(
+            lambda at: float(any_called[at].mean()), copies, judged.films.patient
         ),
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.severity.zones import EXTENT_MAX
+from models.severity.zones import EXTENT_MAX, ZONE_MAX
 
 LEVEL = 0.9
 KNOTS = np.arange(0.0, EXTENT_MAX + 0.5, 1.0)
@@ -26,12 +26,15 @@ class Calibration:
     knots, half_widths : half-width of the 90 % interval at each predicted extent (0-8).
     change_sigma : standard deviation of (predicted - read) change between two films of a patient.
     change_half_width : half-width of the 90 % interval of a change.
+    zone_sigma, zone_half_width : the same two of a change of one zone (0-3), all zones together.
     """
 
     knots: tuple[float, ...]
     half_widths: tuple[float, ...]
     change_sigma: float
     change_half_width: float
+    zone_sigma: float = ZONE_MAX
+    zone_half_width: float = ZONE_MAX
 
     def interval(self, extent: float) -> tuple[float, float]:
         """90 % interval around an extent in [0, 8], clipped to the scale; it holds `extent`."""
@@ -44,7 +47,17 @@ class Calibration:
         Rises with |difference|; 0 where the scores are equal. Two-sided, normal noise of
         `change_sigma`. Not the probability that the change matters.
         """
-        return math.erf(abs(difference) / (self.change_sigma * math.sqrt(2.0)))
+        return _probability_real(difference, self.change_sigma)
+
+    def zone_probability_real(self, difference: float) -> float:
+        """The same for the change of one zone's score, -3 to 3. Of six zones of an unchanged lung
+        each may seem changed: one zone alone says less than a change of extent.
+        """
+        return _probability_real(difference, self.zone_sigma)
+
+
+def _probability_real(difference: float, sigma: float) -> float:
+    return math.erf(abs(difference) / (sigma * math.sqrt(2.0)))
 
 
 def fit_half_widths(
@@ -77,7 +90,7 @@ def conformal_quantile(values: NDArray[np.float64], level: float) -> float:
 def fit_change(
     pair_error: NDArray[np.float64], copy_error: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Sigma and 90 % half-width of a change.
+    """Sigma and 90 % half-width of a change, of extent or of zones.
 
     Parameters
     ----------
@@ -101,6 +114,8 @@ def calibration_to_parameters(calibration: Calibration) -> dict[str, Any]:
         "interval_half_widths": [round(one, 4) for one in calibration.half_widths],
         "change_sigma": round(calibration.change_sigma, 4),
         "change_half_width": round(calibration.change_half_width, 4),
+        "zone_change_sigma": round(calibration.zone_sigma, 4),
+        "zone_change_half_width": round(calibration.zone_half_width, 4),
     }
 
 
@@ -116,6 +131,8 @@ def calibration_from_parameters(parameters: Mapping[str, Any]) -> Calibration:
         numbers("interval_half_widths"),
         float(parameters["change_sigma"]),
         float(parameters["change_half_width"]),
+        float(parameters.get("zone_change_sigma", ZONE_MAX)),  # cards before 0.3 have none
+        float(parameters.get("zone_change_half_width", ZONE_MAX)),
     )
 
 

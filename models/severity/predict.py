@@ -73,6 +73,25 @@ class Severity:
 
 
 @dataclass(frozen=True, slots=True)
+class ZoneChange:
+    """The change of one zone's score between two films of one patient.
+
+    Parameters
+    ----------
+    zone : its name, of `ZONES`.
+    change : current minus prior, -3 to 3; positive is worse.
+    low, high : 90 % interval of the readers' change, from held-out pairs.
+    probability_real : 1 minus the chance that a zone of an unchanged lung differs by as much.
+    """
+
+    zone: str
+    change: float
+    low: float
+    high: float
+    probability_real: float
+
+
+@dataclass(frozen=True, slots=True)
 class SeverityChange:
     """The change between two films of one patient.
 
@@ -81,6 +100,7 @@ class SeverityChange:
     extent_change : current minus prior, -8 to 8; positive is worse.
     low, high : 90 % interval of the readers' change, from held-out pairs.
     probability_real : 1 minus the chance that films of an unchanged lung differ by as much.
+    zones : the change of each of the six zones, order `ZONES`.
     """
 
     extent_change: float
@@ -88,6 +108,7 @@ class SeverityChange:
     high: float
     probability_real: float
     model: str
+    zones: tuple[ZoneChange, ...] = ()
 
 
 def score(radiograph: Radiograph, structures: Structures | None = None) -> Severity:
@@ -162,6 +183,21 @@ def change(prior: Severity, current: Severity) -> SeverityChange:
         high=min(EXTENT_MAX, difference + half),
         probability_real=calibration.probability_real(difference),
         model=current.model,
+        zones=tuple(
+            _zone_change(name, then, now, calibration)
+            for name, then, now in zip(ZONES, prior.zones, current.zones, strict=True)
+        ),
+    )
+
+
+def _zone_change(name: str, then: float, now: float, calibration: Calibration) -> ZoneChange:
+    difference, half = now - then, calibration.zone_half_width
+    return ZoneChange(
+        zone=name,
+        change=difference,
+        low=max(-ZONE_MAX, difference - half),
+        high=min(ZONE_MAX, difference + half),
+        probability_real=calibration.zone_probability_real(difference),
     )
 
 

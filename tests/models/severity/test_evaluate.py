@@ -39,6 +39,7 @@ def run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             extent=extent,
             zones=np.tile(extent[:, None] / 8 * 3, 6),
             copy_extent=extent + 0.1,
+            copy_zones=np.tile(extent[:, None] / 8 * 3, 6) + 0.05,
             heat=rng.random((len(chosen), 40, 40)),
         )
     sides = rng.normal(size=12)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,3 +77,17 @@ def test_the_noise_of_a_change_is_the_larger_of_pairs_and_copies() -> None:
 
 def test_a_calibration_survives_the_card() -> None:
     assert calibration_from_parameters(calibration_to_parameters(SOME)) == SOME
+
+
+@given(st.floats(-3, 3))
+def test_a_zone_needs_a_change_beyond_its_own_noise(difference: float) -> None:
+    known = replace(SOME, zone_sigma=0.5, zone_half_width=1.0)
+    called = known.zone_probability_real(difference) >= 0.95
+    assert called == (abs(difference) >= 1.96 * 0.5 - 1e-3) or abs(abs(difference) - 0.98) < 0.01
+    assert known.zone_probability_real(difference) == known.zone_probability_real(-difference)
+
+
+def test_a_card_from_before_the_zones_calls_no_zone_changed() -> None:
+    old = calibration_to_parameters(SOME)
+    del old["zone_change_sigma"], old["zone_change_half_width"]
+    assert calibration_from_parameters(old).zone_probability_real(2.0) < 0.95

@@ -163,6 +163,16 @@ def test_change_is_current_minus_prior(scores: list[Severity]) -> None:
     assert -8 <= there.low <= there.extent_change <= there.high <= 8
 
 
+def test_the_change_of_each_zone_is_current_minus_prior(scores: list[Severity]) -> None:
+    there = change(*scores)
+    assert [one.zone for one in there.zones] == list(ZONES)
+    for one, then, now in zip(there.zones, scores[0].zones, scores[1].zones, strict=True):
+        assert one.change == pytest.approx(now - then)
+        assert -3 <= one.low <= one.change <= one.high <= 3
+        assert 0 <= one.probability_real <= 1
+    assert all(one.probability_real == 0 for one in change(scores[0], scores[0]).zones)
+
+
 def test_scores_of_different_weights_are_not_compared(scores: list[Severity]) -> None:
     with pytest.raises(ValueError, match="score both films again"):
         change(scores[0], replace(scores[1], model="severity-0.0.1+00000000"))
