@@ -16,6 +16,7 @@ from models.runtime import load
 from models.structures.anatomy import STRUCTURES
 from models.structures.predict import Structures, label
 from registration import affine, quality
+from registration.change import ChangeMap, change_map
 from registration.difference import difference
 from registration.mapping import Mapping
 from registration.pair import AFFINE_SIZE, SIZE, Side, side
@@ -43,6 +44,7 @@ class Alignment:
         and aligned.
     folding_fraction : share of the field that folds; 0 is a true deformation.
     difference : (H, W) in [-1, 1], current less exposure-matched prior inside the lungs.
+    change : where the lungs changed beyond noise; None where the alignment was refused.
     """
 
     status: str
@@ -59,6 +61,7 @@ class Alignment:
     current_structures: Structures
     difference: NDArray[np.float32]
     model: str
+    change: ChangeMap | None = None
 
 
 def velocity_net() -> tuple[VelocityNet, str]:
@@ -154,5 +157,6 @@ def align(
         prior_structures=prior_structures,
         current_structures=current_structures,
         difference=difference(current.pixels, warped, on_film),
+        change=None if reason else change_map(current.pixels, warped, current_structures),
         model=name,
     )
