@@ -146,12 +146,66 @@ class StructuresFinding:
     model: str
 
 
+CALLED = 0.95  # probability from which a zone's score counts as changed
+CHANGED_AREA = 0.05  # share of a zone from which the map counts as showing a change
+
+Agreement = Literal["worse", "better", "score only", "map only", "opposite", "neither", "no map"]
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneChangeFinding:
+    """Change of one lung zone: its score (0-3, positive is worse) beside what the map shows there.
+
+    Parameters
+    ----------
+    probability_real : 1 minus the chance that a zone of an unchanged lung differs by as much.
+    denser, clearer : shares of the zone's area that changed beyond noise; None without a map.
+    """
+
+    zone: str
+    change: float
+    low: float
+    high: float
+    probability_real: float
+    denser: float | None = None
+    clearer: float | None = None
+
+    @property
+    def score_says(self) -> int:
+        """1 worse, -1 better, 0 no change that is beyond chance."""
+        if self.probability_real < CALLED:
+            return 0
+        return 1 if self.change > 0 else -1
+
+    @property
+    def map_says(self) -> int | None:
+        """1 denser, -1 clearer, 0 neither or both alike; None without a map."""
+        if self.denser is None or self.clearer is None:
+            return None
+        more = self.denser - self.clearer
+        return 0 if abs(more) < CHANGED_AREA else 1 if more > 0 else -1
+
+    @property
+    def agreement(self) -> Agreement:
+        """Whether score and map say the same: two looks at one zone, neither hides the other."""
+        score, shown = self.score_says, self.map_says
+        if shown is None:
+            return "no map"
+        if score == shown:
+            return "worse" if score > 0 else "better" if score < 0 else "neither"
+        if score and shown:
+            return "opposite"
+        return "score only" if score else "map only"
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeFinding:
     """Change of this film against a prior of the same patient. Positive is worse.
 
     `aligned` tells whether the pictures may be shown over each other; when the alignment was
-    refused, `alignment_reason` says why and only the scores are compared.
+    refused, `alignment_reason` says why and only the scores are compared. `map_threshold` is the
+    noise taken off the change map, `map_empty` whether nothing exceeded it;
+    both are None without a map. Results of versions before 0.3 have no `zones` and no map.
     """
 
     prior_study_uid: str
@@ -167,13 +221,16 @@ class ChangeFinding:
     dice_after: float | None
     folding_fraction: float | None
     model: str
+    zones: tuple[ZoneChangeFinding, ...] = ()
+    map_threshold: float | None = None
+    map_empty: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StudyResult:
     """What the models say of one study; amended by a later result, never overwritten.
 
-    `artifacts` maps names ("heat", "structures", "aligned_prior", "difference", "film", ...) to
+    `artifacts` maps names ("heat", "structures", "aligned_prior", "change_map", "film", ...) to
     object keys of the object store. `reason` is a refusal code when `status` is "refused".
     """
 

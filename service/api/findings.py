@@ -9,13 +9,24 @@ from pydantic import Field, StringConstraints
 from models.refusal import RefusalCode
 from models.severity.zones import ZONES
 from models.structures.anatomy import STRUCTURES
-from service.api.schemas import Noticed, Out, Probability, SeverityOut, StructureOut, StructuresOut
+from service.api.schemas import (
+    ChangeMapOut,
+    Noticed,
+    Out,
+    Probability,
+    SeverityOut,
+    StructureOut,
+    StructuresOut,
+    ZoneChangeOut,
+)
+from service.change import zone_changes
 
 if TYPE_CHECKING:  # the science is loaded by whoever computes
     from models.refusal import Refusal
     from models.severity.predict import Severity, SeverityChange
     from models.structures.measures import Measures
     from models.structures.predict import Structures
+    from registration.change import ChangeMap
     from registration.predict import Alignment
     from risk.estimate import Estimate
 
@@ -86,23 +97,27 @@ class FilmStructuresOut(StructuresOut):
 
 
 class FilmChangeOut(Noticed):
-    """Change in extent between the two films; positive is worse."""
+    """Change in extent between the two films, and zone by zone; positive is worse."""
 
     extent_change: float
     low: float = Field(description="lower end of the 90 % interval")
     high: float = Field(description="upper end of the 90 % interval")
     probability_real: Probability
     model: str
+    zones: list[ZoneChangeOut]
+    map: ChangeMapOut | None = Field(description="null where the alignment was refused")
 
     @classmethod
-    def of(cls, found: SeverityChange) -> Self:
-        """From the model's answer."""
+    def of(cls, found: SeverityChange, shown: ChangeMap | None) -> Self:
+        """From the models' answers."""
         return cls(
             extent_change=found.extent_change,
             low=found.low,
             high=found.high,
             probability_real=found.probability_real,
             model=found.model,
+            zones=[ZoneChangeOut.of(one) for one in zone_changes(found, shown)],
+            map=ChangeMapOut(threshold=shown.threshold, empty=shown.is_empty) if shown else None,
         )
 
 
@@ -147,7 +162,7 @@ class AlignmentOut(Noticed):
             seconds_align=found.seconds_align,
             prior=_plain(scores[0]),
             current=_plain(scores[1]),
-            change=FilmChangeOut.of(change),
+            change=FilmChangeOut.of(change, found.change),
             model=found.model,
             pictures_png=pictures_png,
         )

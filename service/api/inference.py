@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
+import numpy as np
 import structlog
 from fastapi import APIRouter, Body, Query, Response, UploadFile
 
@@ -201,8 +202,9 @@ def _drawn(found: Alignment, prior: Radiograph, current: Radiograph) -> dict[str
     """The films, and what lies over each other only where the alignment is trusted."""
     drawn = {"prior": pictures.grey_png(prior.pixels), "current": pictures.grey_png(current.pixels)}
     if found.status == "ok":
-        drawn["aligned"] = pictures.grey_png(found.warped_prior)
-        drawn["difference"] = pictures.difference_png(found.difference, current.pixels)
+        lungs = np.asarray(found.current_structures.masks()[:2].any(axis=0), np.bool_)
+        drawn["aligned"] = pictures.aligned_png(found.warped_prior, lungs)
+        drawn["difference"] = pictures.change_png(current.pixels, found.change)
     return drawn
 
 
@@ -213,6 +215,7 @@ def _arrays(found: Alignment) -> bytes:
         labels_current=found.current_structures.masks(),
         warped_prior=found.warped_prior,
         field_px=found.field_px,
+        **({} if found.change is None else {"change_map": found.change.map}),
     )
 
 

@@ -17,12 +17,14 @@ from pydantic import (
 from models.severity.zones import ZONES
 from service.records import (
     RESEARCH_USE,
+    Agreement,
     ChangeFinding,
     Patient,
     SeverityFinding,
     StructuresFinding,
     Study,
     StudyResult,
+    ZoneChangeFinding,
 )
 
 NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
@@ -124,6 +126,42 @@ class StructuresOut(Noticed):
         )
 
 
+class ZoneChangeOut(Out):
+    """Change of one zone: its score, and what the map shows there; positive is worse."""
+
+    zone: str
+    change: float = Field(description="current less prior, -3 to 3")
+    low: float = Field(description="lower end of the 90 % interval")
+    high: float = Field(description="upper end of the 90 % interval")
+    probability_real: Probability
+    denser: Probability | None = Field(description="share of the zone, beyond noise; null: no map")
+    clearer: Probability | None = Field(description="share of the zone, beyond noise; null: no map")
+    agreement: Agreement = Field(description="whether score and map say the same")
+
+    @classmethod
+    def of(cls, finding: ZoneChangeFinding) -> Self:
+        """From the record."""
+        return cls(
+            zone=finding.zone,
+            change=finding.change,
+            low=finding.low,
+            high=finding.high,
+            probability_real=finding.probability_real,
+            denser=finding.denser,
+            clearer=finding.clearer,
+            agreement=finding.agreement,
+        )
+
+
+class ChangeMapOut(Out):
+    """What was drawn of the change: there only where the alignment passed its check."""
+
+    threshold: float = Field(
+        description="noise taken off, in standard deviations of the surroundings"
+    )
+    empty: bool = Field(description="nothing in the lungs changed beyond noise")
+
+
 class ChangeOut(Noticed):
     """Change against the newest earlier study of the same patient; positive is worse."""
 
@@ -139,12 +177,21 @@ class ChangeOut(Noticed):
     dice_after: float | None
     folding_fraction: float | None
     model: str
+    zones: list[ZoneChangeOut] = Field(description="empty in results of versions before 0.3")
+    map: ChangeMapOut | None = Field(description="null where no change map was drawn")
 
     @classmethod
     def of(cls, finding: ChangeFinding) -> Self:
         """From the record."""
-        names = set(cls.model_fields) - {"notice"}
-        return cls(**{name: getattr(finding, name) for name in names})
+        names = set(cls.model_fields) - {"notice", "zones", "map"}
+        limit, empty = finding.map_threshold, finding.map_empty
+        return cls(
+            **{name: getattr(finding, name) for name in names},
+            zones=[ZoneChangeOut.of(one) for one in finding.zones],
+            map=None
+            if limit is None or empty is None
+            else ChangeMapOut(threshold=limit, empty=empty),
+        )
 
 
 class ResultOut(Noticed):

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from models import quality
 from models.radiograph import Radiograph, read_file
@@ -19,6 +17,8 @@ from models.structures.anatomy import STRUCTURES
 from models.structures.predict import Structures
 from registration.predict import Alignment
 from registration.predict import align as align_films
+from service.api import pictures
+from service.change import zone_changes
 from service.errors import UsageError
 
 NOTICE = "Research use only. Not a medical device."
@@ -69,6 +69,7 @@ def _scored(film: Radiograph, structures: Structures, which: str) -> Severity:
 def _summary(found: Alignment, prior: Radiograph, current: Radiograph) -> dict[str, Any]:
     before = _scored(prior, found.prior_structures, "prior")
     after = _scored(current, found.current_structures, "current")
+    scores = change(before, after)
     return {
         "status": found.status,
         "reason": found.reason,
@@ -80,7 +81,14 @@ def _summary(found: Alignment, prior: Radiograph, current: Radiograph) -> dict[s
         "seconds_label": round(found.seconds_label, 4),
         "seconds_align": round(found.seconds_align, 4),
         "change": {
-            **asdict(change(before, after)),
+            **asdict(scores),
+            "zones": [
+                {**asdict(one), "agreement": one.agreement}
+                for one in zone_changes(scores, found.change)
+            ],
+            "map": None
+            if found.change is None
+            else {"threshold": found.change.threshold, "empty": found.change.is_empty},
             "prior_extent": [before.extent_low, before.extent, before.extent_high],
             "current_extent": [after.extent_low, after.extent, after.extent_high],
             "interval": "extent as [low, estimate, high], 90 % interval; positive change is worse",
@@ -114,37 +122,25 @@ def _write_json(out: Path, summary: dict[str, Any]) -> None:
 
 
 def _write_arrays(out: Path, found: Alignment) -> None:
-    np.savez_compressed(
-        out / "arrays.npz",
-        structures=np.array(STRUCTURES),
+    known = {} if found.change is None else {"change_map": found.change.map}
+    packed = pictures.npz(
+        structures=pictures.names(STRUCTURES),
         labels_prior=found.prior_structures.masks(),
         labels_current=found.current_structures.masks(),
         warped_prior=found.warped_prior,
         field_px=found.field_px,
+        **known,
     )
+    (out / "arrays.npz").write_bytes(packed)
 
 
 def _write_pictures(out: Path, found: Alignment, prior: Radiograph, current: Radiograph) -> None:
-    save_grey(out / "prior.png", prior.pixels)
-    save_grey(out / "current.png", current.pixels)
-    save_grey(out / "aligned.png", found.warped_prior)
-    Image.fromarray(difference_colours(found.difference, current.pixels)).save(
-        out / "difference.png"
-    )
-
-
-def save_grey(path: Path, pixels: NDArray[np.float32]) -> None:
-    """Save (H, W) in [0, 1] as an 8-bit grey PNG."""
-    Image.fromarray((np.clip(pixels, 0, 1) * 255).round().astype(np.uint8)).save(path)
-
-
-def difference_colours(
-    difference: NDArray[np.float32], film: NDArray[np.float32]
-) -> NDArray[np.uint8]:
-    """(H, W, 3): the film with what became denser in orange and what cleared in blue."""
-    strength = np.clip(np.abs(difference) / 0.35, 0, 1)[..., None]
-    denser = np.array([230, 120, 20], np.float32)
-    cleared = np.array([40, 130, 220], np.float32)
-    colour = np.where(difference[..., None] > 0, denser, cleared)
-    grey = np.repeat((np.clip(film, 0, 1) * 255)[..., None], 3, axis=-1)
-    return np.asarray(grey * (1 - strength) + colour * strength, np.uint8)
+    lungs = np.asarray(found.current_structures.masks()[:2].any(axis=0), np.bool_)
+    drawn = {
+        "prior": pictures.grey_png(prior.pixels),
+        "current": pictures.grey_png(current.pixels),
+        "aligned": pictures.aligned_png(found.warped_prior, lungs, found.reason),
+        "difference": pictures.change_png(current.pixels, found.change, found.reason),
+    }
+    for name, png in drawn.items():
+        (out / f"{name}.png").write_bytes(png)

@@ -11,7 +11,14 @@ from service.dashboard import figures, wording
 from service.dashboard.film import FilmSize
 from service.dashboard.moments import Zone
 from service.dashboard.pages import segment
-from service.records import StructuresFinding, StudyResult
+from service.records import (
+    CHANGED_AREA,
+    Agreement,
+    ChangeFinding,
+    StructuresFinding,
+    StudyResult,
+    ZoneChangeFinding,
+)
 
 ZONE_END = 3.0
 
@@ -39,6 +46,63 @@ class ZoneScore:
     def share(self) -> float:
         """Length of the bar, 0-100."""
         return round(100 * min(max(self.score / ZONE_END, 0), 1), 1)
+
+
+AGREEMENTS: dict[Agreement, str] = {
+    "worse": "worse: score and map",
+    "better": "better: score and map",
+    "score only": "changed by the score alone",
+    "map only": "changed on the map alone",
+    "opposite": "score and map contradict each other",
+    "neither": "no clear change",
+    "no map": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneChange:
+    """The change of one zone in words: the score's, the map's, and whether they agree."""
+
+    label: str
+    figure: str
+    probability: str
+    map: str
+    agreement: str
+
+
+def zone_changes(found: ChangeFinding | None) -> tuple[ZoneChange, ...]:
+    """Six zones; empty in results of versions before 0.3. Without a map nothing is said of one."""
+    if found is None:
+        return ()
+    return tuple(
+        ZoneChange(
+            label=wording.ZONES[one.zone],
+            figure=figures.signed(one.change),
+            probability=figures.number(one.probability_real, 2),
+            map=_areas(one),
+            agreement=AGREEMENTS[one.agreement],
+        )
+        for one in found.zones
+    )
+
+
+def map_note(found: ChangeFinding | None) -> str:
+    """What to know of the change map; "" where patches speak for themselves or there is none."""
+    if found is None or not found.aligned or not found.map_empty:
+        return ""
+    return "Change map: no change beyond noise."
+
+
+def _areas(one: ZoneChangeFinding) -> str:
+    """The shares of a zone that the map shows changed; "" without a map."""
+    if one.denser is None or one.clearer is None:
+        return ""
+    said = [
+        f"{round(100 * share)} % {word}"
+        for share, word in ((one.denser, "denser"), (one.clearer, "clearer"))
+        if share >= CHANGED_AREA
+    ]
+    return ", ".join(said) or "nothing beyond noise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +231,7 @@ def viewer_data(
         if prior is not None and "prior" in sizes
         else None,
         "aligned": {"url": aligned_url, "caption": captions["prior"]} if aligned_url else None,
-        "difference_url": url("difference", aligned),
+        "difference_url": url("change_map", aligned) or url("difference", aligned),
     }
 
 

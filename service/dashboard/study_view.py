@@ -20,6 +20,7 @@ from service.store.objects import ObjectStore
 routes = APIRouter(route_class=PageRoute)
 
 RAW = ("film", "aligned_prior")
+ALIGNED = {"aligned_prior", "difference", "change_map"}  # shown only past the gate
 OUTLINES = ("contours", "zones")
 
 
@@ -50,7 +51,7 @@ def _allowed(result: StudyResult, name: str) -> bool:
     if name in {"film", "preview"}:
         return True
     aligned = result.change is not None and result.change.aligned
-    permitted = {"heat", *OUTLINES} | ({"aligned_prior", "difference"} if aligned else set())
+    permitted = {"heat", *OUTLINES} | (ALIGNED if aligned else set())
     return result.status == "ok" and name in permitted
 
 
@@ -81,6 +82,8 @@ def study_page(visitor: Annotated[Visitor, Depends(reader)], study_uid: str) -> 
         change=said.change if said else None,
         prior_uid=change.prior_study_uid if change else "",
         zones=study.zone_scores(result, prior) if result else (),
+        map_note=study.map_note(change) if said and said.change else "",
+        zone_changes=study.zone_changes(change) if said and said.change else (),
         structures=study.structure_rows(result.structures) if result else (),
         measures=study.measures(result.structures) if result else (),
         earlier=study.earlier(results, now, zone),

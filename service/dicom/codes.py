@@ -47,6 +47,22 @@ CHANGE = own("CHANGE", "Change of extent against prior")
 CHANGE_LOW = own("CHANGE-LOW", "Change, lower bound of 90 % interval")
 CHANGE_HIGH = own("CHANGE-HIGH", "Change, upper bound of 90 % interval")
 CHANGE_PROBABILITY = own("CHANGE-REAL", "Probability that the change is real")
+ZONE_CHANGES = (
+    own("CHANGE-RU", "Change of Brixia score, right upper zone"),
+    own("CHANGE-RM", "Change of Brixia score, right middle zone"),
+    own("CHANGE-RL", "Change of Brixia score, right lower zone"),
+    own("CHANGE-LU", "Change of Brixia score, left upper zone"),
+    own("CHANGE-LM", "Change of Brixia score, left middle zone"),
+    own("CHANGE-LL", "Change of Brixia score, left lower zone"),
+)
+ZONE_PROBABILITIES = (
+    own("REAL-RU", "Probability that change is real, right upper"),
+    own("REAL-RM", "Probability that change is real, right middle"),
+    own("REAL-RL", "Probability that change is real, right lower"),
+    own("REAL-LU", "Probability that change is real, left upper"),
+    own("REAL-LM", "Probability that change is real, left middle"),
+    own("REAL-LL", "Probability that change is real, left lower"),
+)
 CARDIOTHORACIC_RATIO = own("CTR", "Cardiothoracic ratio")
 CARINA_ANGLE = own("CARINA-ANGLE", "Angle of tracheal bifurcation")
 OUTCOME = own("OUTCOME", "Outcome of analysis")

@@ -34,11 +34,13 @@ from pydicom.sr.codedict import codes as dcm
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
+from models.severity.zones import ZONES
 from models.structures.anatomy import STRUCTURES
 from service.dicom import codes
 from service.dicom.header import IMPLEMENTATION_VERSION
 from service.dicom.source_image import derived_uid, names, reference
 from service.records import (
+    CHANGED_AREA,
     RESEARCH_USE,
     ChangeFinding,
     SeverityFinding,
@@ -197,6 +199,11 @@ def _change(
     ]
     numbers = [_number(code, value, codes.SCORE_UNIT) for code, value in scores]
     numbers.append(_number(codes.CHANGE_PROBABILITY, finding.probability_real, codes.NO_UNIT))
+    for one in finding.zones:
+        at = ZONES.index(one.zone)
+        numbers.append(_number(codes.ZONE_CHANGES[at], one.change, codes.SCORE_UNIT))
+        real = codes.ZONE_PROBABILITIES[at]
+        numbers.append(_number(real, one.probability_real, codes.NO_UNIT))
     when = finding.prior_acquired_at and finding.prior_acquired_at.astimezone()
     prior = f"Prior film of {when:%Y-%m-%d}" if when else "Prior film without a date"
     return _group(
@@ -205,8 +212,25 @@ def _change(
         name="change",
         model=finding.model,
         measurements=numbers,
-        comment=f"{prior}, study {finding.prior_study_uid}. Positive means worse.",
+        comment=f"{prior}, study {finding.prior_study_uid}. Positive means worse.{_map(finding)}",
     )
+
+
+def _map(finding: ChangeFinding) -> str:
+    """What the change map shows, in words; "" in results that have none."""
+    if not finding.aligned:
+        return " The alignment was refused: no change map."
+    if finding.map_empty is None:
+        return ""
+    if finding.map_empty:
+        return " Change map: no change beyond noise."
+    shown = [
+        f"{one.zone.replace('_', ' ')} {share:.0%} {word}"
+        for one in finding.zones
+        for share, word in ((one.denser, "denser"), (one.clearer, "clearer"))
+        if share is not None and share >= CHANGED_AREA
+    ]
+    return f" Change map, share of a zone: {', '.join(shown) or 'less than 5% of each'}."
 
 
 def _structures(

@@ -184,18 +184,24 @@ def _pair(values: NDArray[Any]) -> tuple[int, int]:
 
 
 def alignment_artifacts(alignment: Alignment) -> list[Artifact]:
-    """The prior on this film's grid (16-bit PNG) and the difference (8-bit PNG, 128 = none).
+    """The prior on this film's grid (16-bit PNG), the difference and the change map (8-bit PNG).
 
-    Brighter than 128 is denser than before; nothing is given where the alignment was refused.
+    In the last two 128 is none and brighter is denser than before; the change map holds only what
+    exceeds the noise of unchanged lungs. Nothing is given where the alignment was refused.
     """
-    if alignment.status != "ok":
+    if alignment.status != "ok" or alignment.change is None:
         return []
     height, width = alignment.warped_prior.shape
     film = within((height, width), FILM_LONGEST)
     overlay = within((height, width), OVERLAY_LONGEST)
-    signed = resize(np.asarray(alignment.difference, np.float32), overlay)
-    centred = (128 + 127 * np.clip(signed, -1, 1)) / 255
     return [
         Artifact("aligned_prior", ".png", png16(alignment.warped_prior, film)),
-        Artifact("difference", ".png", png8(centred.astype(np.float32), overlay)),
+        Artifact("difference", ".png", _signed(alignment.difference, overlay)),
+        Artifact("change_map", ".png", _signed(alignment.change.map, overlay)),
     ]
+
+
+def _signed(values: NDArray[np.float32], shape: tuple[int, int]) -> bytes:
+    """(H, W) in [-1, 1] as 8-bit PNG of another shape, 128 is zero."""
+    centred = (128 + 127 * np.clip(resize(np.asarray(values, np.float32), shape), -1, 1)) / 255
+    return png8(np.asarray(centred, np.float32), shape)

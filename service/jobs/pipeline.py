@@ -18,6 +18,7 @@ from models.radiograph import Radiograph
 from models.refusal import Refusal
 from models.structures.anatomy import STRUCTURES
 from service import metrics
+from service.change import zone_changes
 from service.errors import OutOfResourcesError
 from service.jobs import artifacts
 from service.jobs.artifacts import Artifact, Polylines
@@ -372,6 +373,7 @@ class Workbench:
         earlier_structures = models.label(earlier)
         change = models.change(models.score(earlier, earlier_structures), severity)
         alignment = models.align(earlier, film.radiograph, earlier_structures, structures)
+        shown = alignment.change if alignment.status == "ok" else None
         finding = ChangeFinding(
             prior_study_uid=prior.study_uid,
             prior_sop_instance_uid=prior.sop_instance_uid or "",
@@ -386,6 +388,9 @@ class Workbench:
             dice_after=_mean(alignment.dice_after),
             folding_fraction=float(alignment.folding_fraction),
             model=f"{change.model} {alignment.model}".strip(),
+            zones=zone_changes(change, shown),
+            map_threshold=shown.threshold if shown else None,
+            map_empty=shown.is_empty if shown else None,
         )
         return finding, artifacts.alignment_artifacts(alignment)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from service.records import (
     Study,
     StudyResult,
     User,
+    ZoneChangeFinding,
 )
 
 T = TypeVar("T")
@@ -134,9 +135,16 @@ def result(row: RowMapping) -> StudyResult:
     severity, structures, change = row["severity"], row["structures"], row["change"]
     values["severity"] = severity and from_json(SeverityFinding, severity)
     values["structures"] = structures and from_json(StructuresFinding, structures)
-    values["change"] = change and from_json(ChangeFinding, change, ("prior_acquired_at",))
+    values["change"] = change and _change(change)
     values["artifacts"] = dict(row["artifacts"])
     return StudyResult(**values)
+
+
+def _change(payload: Mapping[str, Any]) -> ChangeFinding:
+    """A change; those of versions before 0.3 have no zones."""
+    found = from_json(ChangeFinding, payload, ("prior_acquired_at",))
+    zones = tuple(from_json(ZoneChangeFinding, one) for one in payload.get("zones", ()))
+    return replace(found, zones=zones)
 
 
 RISK_JSON = ("inputs", "stale", "missing", "companions")

@@ -26,6 +26,7 @@ from models.severity.predict import Severity, SeverityChange
 from models.structures.anatomy import STRUCTURES
 from models.structures.measures import Measures
 from models.structures.predict import Structures
+from registration.change import ChangeMap
 from registration.predict import Alignment
 from service.api import routes
 from service.api.feed import Feed
@@ -106,6 +107,7 @@ def _align(prior: Radiograph, current: Radiograph) -> Alignment:
         current_structures=_structures(current),
         difference=np.zeros(shape, np.float32),
         model="registration-test+0",
+        change=ChangeMap(np.zeros(shape, np.float32), (), 0.1),
     )
 
 

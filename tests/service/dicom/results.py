@@ -7,8 +7,15 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from models.severity.zones import ZONES
 from models.structures.anatomy import STRUCTURES
-from service.records import ChangeFinding, SeverityFinding, StructuresFinding, StudyResult
+from service.records import (
+    ChangeFinding,
+    SeverityFinding,
+    StructuresFinding,
+    StudyResult,
+    ZoneChangeFinding,
+)
 
 CREATED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
@@ -58,6 +65,9 @@ def scored() -> StudyResult:
             dice_after=0.9,
             folding_fraction=0.0,
             model="severity-0.1.0+1a2b3c4d",
+            zones=tuple(ZoneChangeFinding(name, 0.5, -0.5, 1.5, 0.6, 0.25, 0.0) for name in ZONES),
+            map_threshold=0.1,
+            map_empty=False,
         ),
     )
 

@@ -21,10 +21,12 @@ from models.frame import fit, resize
 from models.radiograph import Radiograph, read_bytes
 from models.refusal import Refusal
 from models.severity.lungs import LungField
-from models.severity.predict import Severity, SeverityChange
+from models.severity.predict import Severity, SeverityChange, ZoneChange
+from models.severity.zones import ZONES
 from models.structures.anatomy import STRUCTURES
 from models.structures.measures import contours, measure
 from models.structures.predict import Structures
+from registration.change import ChangeMap, ZoneShare
 from registration.predict import Alignment
 from risk.estimate import Contribution, Estimate
 from risk.features import Reading
@@ -63,7 +65,8 @@ def score(radiograph: Radiograph, structures: Structures | None = None) -> Sever
 
 def change(prior: Severity, current: Severity) -> SeverityChange:
     difference = current.extent - prior.extent
-    return SeverityChange(difference, difference - 1, difference + 1, 0.5, current.model)
+    zones = tuple(ZoneChange(name, 0.5, -0.5, 1.5, 0.6) for name in ZONES)
+    return SeverityChange(difference, difference - 1, difference + 1, 0.5, current.model, zones)
 
 
 def align(prior: Radiograph, current: Radiograph, before: Structures, now: Structures) -> Alignment:
@@ -72,7 +75,9 @@ def align(prior: Radiograph, current: Radiograph, before: Structures, now: Struc
     return Alignment("ok", "", np.zeros((2, height, width), np.float32),
                      np.zeros((2, *prior.pixels.shape), np.float32), warped,
                      {"heart": 0.8}, {"heart": 0.9}, 0.0, 0.0, 0.0, before, now,
-                     current.pixels - warped, "registration-test")  # fmt: skip
+                     current.pixels - warped, "registration-test",
+                     ChangeMap((current.pixels - warped).astype(np.float32), tuple(
+                         ZoneShare(name, 0.2, 0.0) for name in ZONES), 0.1))  # fmt: skip
 
 
 def check(radiograph: Radiograph) -> None:

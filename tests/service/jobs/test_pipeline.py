@@ -255,7 +255,9 @@ def test_a_study_is_compared_with_the_newest_earlier_one(ward: Ward) -> None:
     assert result.change.extent_change == pytest.approx(2.0, abs=0.1)
     assert result.change.aligned
     assert (result.change.dice_before, result.change.dice_after) == (0.8, 0.9)
-    assert {"aligned_prior", "difference"} <= set(result.artifacts)
+    assert {"aligned_prior", "difference", "change_map"} <= set(result.artifacts)
+    assert [one.denser for one in result.change.zones] == [0.2] * 6
+    assert [one.agreement for one in result.change.zones] == ["map only"] * 6
     assert picture(ward, result, "aligned_prior").shape == picture(ward, result, "film").shape
     difference = picture(ward, result, "difference")
     assert difference.dtype == np.uint8
@@ -286,7 +288,9 @@ def test_an_alignment_that_is_not_trusted_shows_no_pictures(ward: Ward) -> None:
     assert result.change is not None
     assert not result.change.aligned
     assert result.change.alignment_reason == "the lungs do not meet"
-    assert not {"aligned_prior", "difference"} & set(result.artifacts)
+    assert not {"aligned_prior", "difference", "change_map"} & set(result.artifacts)
+    assert result.change.map_empty is None
+    assert [one.agreement for one in result.change.zones] == ["no map"] * 6
 
 
 def test_a_comparison_that_breaks_leaves_the_score_and_says_so(ward: Ward) -> None:

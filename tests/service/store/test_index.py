@@ -42,6 +42,7 @@ from service.records import (
     StudyFilter,
     StudyResult,
     User,
+    ZoneChangeFinding,
 )
 from service.store.index import MIGRATIONS, Index
 from service.store.tables import METADATA
@@ -58,7 +59,9 @@ FILM = Instance("1.2.3.1", CR, "1.2.3.0", "1.2.3", "1.2.840.10008.1.2.1", "ab/cd
 SEVERITY = SeverityFinding(2.5, 4.0, 3.0, 5.0, 9.0, (1.0, 2.0, 3.0, 0.5, 1.5, 1.0), "severity-1")
 STRUCTURES = StructuresFinding(("heart",), (True,), (9100.5,), 0.5, None, 1.5, None, "structures-1")
 CHANGE = ChangeFinding("1.2.2", "1.2.2.1", NOW - 24 * HOUR, 1.5, 0.5, 2.5, 0.97, True, "", 0.8, 0.9,
-                       0.0, "severity-1")  # fmt: skip
+                       0.0, "severity-1",
+                       (ZoneChangeFinding("left_lower", 0.8, -0.1, 1.7, 0.9, 0.2, 0.0),), 0.1,
+                       False)  # fmt: skip
 RESULT = StudyResult("r1", "1.2.3", "P1", "1.2.3.1", "ok", "", "", NOW, NOW - HOUR, SEVERITY,
                      STRUCTURES, CHANGE, {"heat": "ab/cd/2"}, seconds=1.5, revision=1)  # fmt: skip
 
