@@ -51,6 +51,11 @@ SECTIONS = (
             ),
             Row("change between two films of a patient, Spearman", "change.spearman"),
             Row("change, direction right where readers differ by > 0.5", "change.direction"),
+            Row("change of a zone between two films, r with two readers", "zone_change.r"),
+            Row(
+                "zone called changed where readers saw no change",
+                "zone_change.called_where_readers_saw_none",
+            ),
             Row("90 % interval, coverage on other patients", "interval_90.coverage"),
             Row("NIH normals, median of extent", "nih_normals.median"),
             Row("NIH normals, 95th percentile of extent", "nih_normals.p95"),
@@ -98,6 +103,19 @@ SECTIONS = (
                 "opacity's mass kept within 10 %, share of films (beside: demons)",
                 "disease_kept.carina.mass_within_10_percent",
                 "disease_kept.simpleitk_demons.mass_within_10_percent",
+            ),
+        ),
+    ),
+    Section(
+        "change map",
+        Path("registration/weights/change.json"),
+        (
+            Row("unchanged pairs whose map is empty", "unchanged.map_empty"),
+            Row("opacity of density 0.2 or more found", "inserted.found"),
+            Row("share of a zone that changed, r with two readers", "real.map_r"),
+            Row(
+                "zone shown changed where readers saw no change",
+                "real.map_shows_where_readers_saw_none",
             ),
         ),
     ),
