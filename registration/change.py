@@ -32,6 +32,7 @@ RIM = 0.02  # of the lungs' width: along their edges a small error of alignment 
 FEWEST = 100  # pixels that both films show, below which nothing is compared
 LEAST_AREA = 0.01  # of both lungs: a smaller patch beyond noise is taken for noise
 SURROUNDINGS = 0.3  # of the lungs' width: a lobe against its neighbours, and no wider
+COARSER = 4  # the grid on which surroundings are averaged
 FLAT = 0.01  # variance of ranks below which surroundings have no contrast to compare with
 
 
@@ -142,9 +143,23 @@ def against_surroundings(
     film: NDArray[np.float32], where: NDArray[np.bool_], sigma: float
 ) -> NDArray[np.float32]:
     """(h, w) how far a pixel is from the mean around it, in standard deviations around it."""
-    middle = _averaged(film, where, sigma)
-    variance = _averaged(np.square(film - middle), where, sigma)
-    return np.asarray((film - middle) / np.sqrt(variance + np.float32(FLAT)), np.float32)
+    middle = _around(film, where, sigma)
+    variance = _around(np.square(film - middle), where, sigma)
+    found = (film - middle) / np.sqrt(variance + np.float32(FLAT))
+    return np.asarray(np.where(where, found, 0), np.float32)
+
+
+def _around(
+    values: NDArray[np.float32], where: NDArray[np.bool_], sigma: float
+) -> NDArray[np.float32]:
+    """Gaussian mean of what lies in `where`, everywhere; on a coarser grid, for it is wide."""
+    full = (values.shape[0], values.shape[1])
+    coarse = (max(1, full[0] // COARSER), max(1, full[1] // COARSER))
+    mass, total = (
+        ndimage.gaussian_filter(resize(one.astype(np.float32), coarse), sigma / COARSER)
+        for one in (where, np.where(where, values, 0))
+    )
+    return resize(np.asarray(total / np.maximum(mass, 1e-3), np.float32), full)
 
 
 def beyond(
