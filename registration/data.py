@@ -1,170 +1,150 @@
-"""Pairs to learn from: one film deformed by a known field, and two real films of two dates."""
+"""Pairs to learn from: a film and its moved copy, labelled anew, and two real films."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from monai.networks.blocks import DVF2DDF, Warp
 from numpy.typing import NDArray
-from torch.nn import functional as F  # noqa: N812  # torch's own name for it
 
-from models import frame
-from models.radiograph import read_file
+from models import opacity, runtime
+from models.frame import fit, from_frame, resize
+from models.radiograph import Radiograph, read_file
 from models.refusal import Refusal
-from models.structures.predict import label
-from registration import affine
+from models.structures.predict import Structures, label
+from registration import affine, known
+from registration.held_out import unseen
 from registration.pair import SIZE, Side, side
 from registration.predict import affine_between
+from registration.warp import identity_grid, sampler
 
-_integrate = DVF2DDF(num_steps=7, mode="bilinear", padding_mode="border")
-warp_torch = Warp(mode="bilinear", padding_mode="zeros")
-
-
-def held_out(patient: str, fraction: float) -> bool:
-    """Whether a patient is kept from training, by a hash of the name: stable, no list needed."""
-    digest = hashlib.sha256(patient.encode()).digest()
-    return int.from_bytes(digest[:4], "big") / 2**32 < fraction
+STRANGERS = 300  # pairs of two patients
 
 
 @dataclass(frozen=True, slots=True)
-class Films:
-    """Every film on the registration frame.
+class Pairs:
+    """Pairs after their affine, as the network meets them in service.
 
     Parameters
     ----------
-    table : rows of radiographs.csv that could be read, in the order of `channels`.
-    channels : (N, 1 + guides, s, s) uint8, 255 = 1.
+    moving, fixed : (N, C, s, s) uint8, 255 = 1; `moving` lies on the fixed frame.
+    truth : (N, 2, s, s) float16, what remains to be found, frame pixels; not a number where the
+        two are real films and nobody knows.
     """
 
-    table: pd.DataFrame
-    channels: NDArray[np.uint8]
-
-    def tensor(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """(B, 1 + guides, s, s) float32 in [0, 1]."""
-        return torch.from_numpy(self.channels[rows].astype(np.float32) / 255)
+    moving: NDArray[np.uint8]
+    fixed: NDArray[np.uint8]
+    truth: NDArray[np.float16]
 
 
-def load_films(data: Path, cache: Path) -> Films:
-    """Read and label all films of `data/radiographs.csv` once; later calls read the cache."""
-    table_file, array_file = cache / "films.csv", cache / "films.npy"
-    if not (table_file.is_file() and array_file.is_file()):
+def load_pairs(data: Path, cache: Path, films: int, seed: int) -> Pairs:
+    """Read, move, label and pair so many films of `data` once; later calls read the cache."""
+    names = ("moving", "fixed", "truth")
+    files = [cache / f"{name}.npy" for name in names]
+    if not all(file.is_file() for file in files):
         cache.mkdir(parents=True, exist_ok=True)
-        table = pd.read_csv(data / "radiographs.csv", dtype={"patient": str})
-        kept, stacks = [], []
-        for row, file in enumerate(table["file"]):
-            try:
-                film = read_file(data / file)
-                stacks.append(side(film, label(film)).channels())
-                kept.append(row)
-            except Refusal:
-                continue
-        np.save(array_file, (np.stack(stacks) * 255).round().astype(np.uint8))
-        table.iloc[kept].to_csv(table_file, index=False)
-    table = pd.read_csv(table_file, dtype={"patient": str})
-    return Films(table, np.load(array_file, mmap_mode="r"))
+        moving, fixed, truth = _made(data, films, seed)
+        for name, values in (("moving", moving), ("fixed", fixed), ("truth", truth)):
+            np.save(cache / f"{name}.npy", values)
+    return Pairs(*(np.load(file, mmap_mode="r") for file in files))
 
 
-def random_field(batch: int, deformation_px: float, generator: torch.Generator) -> torch.Tensor:
-    """(B, 2, s, s) diffeomorphic fields: coarse noise on three scales, integrated."""
-    velocity = torch.zeros(batch, 2, SIZE, SIZE)
-    for cells, share in ((3, 1.0), (6, 0.6), (12, 0.25)):
-        noise = torch.randn(batch, 2, cells + 3, cells + 3, generator=generator)
-        smooth = F.interpolate(noise, size=(SIZE, SIZE), mode="bicubic", align_corners=True)
-        strength = torch.rand(batch, 1, 1, 1, generator=generator) * deformation_px * share
-        velocity += smooth * strength / 1.5
-    field: torch.Tensor = _integrate(velocity)
-    return field
+def training_rows(table: pd.DataFrame, films: int, seed: int) -> pd.DataFrame:
+    """Films of patients that no figure speaks of; those of patients with several films first."""
+    rows = table[~unseen(table)].sample(frac=1, random_state=seed)
+    several = rows.groupby("patient")["file"].transform("size") > 1
+    return rows.assign(several=several).sort_values("several", ascending=False, kind="stable")[
+        :films
+    ]
 
 
-def _opacity(guides: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """(B, 1, s, s) in [0, 1]: a patchy shadow within the lungs."""
-    batch = guides.shape[0]
-    noise = torch.randn(batch, 1, 10, 10, generator=generator)
-    cloud = F.interpolate(noise, size=(SIZE, SIZE), mode="bicubic", align_corners=True)
-    threshold = torch.randn(batch, 1, 1, 1, generator=generator) * 0.5 + 0.5
-    strength = torch.rand(batch, 1, 1, 1, generator=generator)
-    lungs = guides[:, :2].amax(1, keepdim=True)
-    return torch.sigmoid(4 * (cloud - threshold)) * lungs * strength
+def _made(
+    data: Path, films: int, seed: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float16]]:
+    table = pd.read_csv(data / "radiographs.csv", dtype={"patient": str})
+    rows = training_rows(table, films, seed)
+    jobs = [(data / file, seed * 100_000 + number) for number, file in enumerate(rows["file"])]
+    with ProcessPoolExecutor(runtime.threads(), get_context("spawn")) as pool:
+        made = list(pool.map(_known, jobs, chunksize=4))
+        found = [one for one in made if one is not None]
+        patients = [p for p, one in zip(rows["patient"], made, strict=True) if one is not None]
+        sides = [one[3] for one in found]
+        wanted = real_pairs(patients, np.random.default_rng(seed))
+        real = list(pool.map(partial(_real, sides), wanted, chunksize=200))
+    pairs = [one[:3] for one in found] + real
+    moving, fixed, truth = (np.stack(parts) for parts in zip(*pairs, strict=True))
+    return moving, fixed, truth
 
 
-def disturb(
-    channels: torch.Tensor, probability: float, noise_px: float, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """A film as another machine and another labelling would give it, and its new opacity.
-
-    The film is painted and its contrast changed; the guides are moved a little against it.
-    """
-    film, guides = channels[:, :1], channels[:, 1:]
-    chosen = (torch.rand(film.shape[0], 1, 1, 1, generator=generator) < probability).float()
-    opacity = _opacity(guides, generator) * chosen
-    film = film + 0.35 * opacity + 0.02 * torch.randn(film.shape, generator=generator)
-    contrast = torch.rand(film.shape[0], 1, 1, 1, generator=generator) * 0.8 + 0.6
-    film = (0.5 + (film - 0.5) * contrast).clamp(0, 1)
-    guides = warp_torch(guides, random_field(film.shape[0], noise_px, generator))
-    keep = (torch.rand(film.shape[0], guides.shape[1], 1, 1, generator=generator) > 0.08).float()
-    return torch.cat([film, guides * keep], 1), opacity
+_Made = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float16]]
 
 
-@dataclass(frozen=True, slots=True)
-class KnownPair:
-    """moving(x + truth(x)) = fixed(x), before both were disturbed."""
-
-    moving: torch.Tensor
-    fixed: torch.Tensor
-    truth: torch.Tensor
-    clean_moving: torch.Tensor
-    clean_fixed: torch.Tensor
-
-
-def known_pair(
-    channels: torch.Tensor,
-    deformation_px: float,
-    probability: float,
-    noise_px: float,
-    generator: torch.Generator,
-) -> KnownPair:
-    """Deform films (B, C, s, s) by known fields and disturb both copies apart."""
-    truth = random_field(channels.shape[0], deformation_px, generator)
-    fixed = warp_torch(channels, truth)
-    moving, _ = disturb(channels, probability, noise_px, generator)
-    seen, _ = disturb(fixed, probability, noise_px, generator)
-    return KnownPair(moving, seen, truth, channels, fixed)
+def _known(job: tuple[Path, int]) -> tuple[*_Made, NDArray[np.uint8]] | None:
+    """A film and its copy, either of them the prior one; and the film's own channels."""
+    path, seed = job
+    rng = np.random.default_rng(seed)
+    try:
+        film = read_file(path)
+        labelled = label(film)
+        copy = known.copy(_ill(film, labelled, rng), rng)
+        theirs = side(copy.film, label(copy.film))
+    except Refusal:
+        return None
+    ours = side(film, labelled)
+    if rng.random() < 0.5:
+        found = _after_affine(ours, theirs, copy.mapping.on_frame())
+    else:
+        found = _after_affine(theirs, ours, copy.mapping.back_on_frame())
+    return (*found, _packed(ours.channels()))
 
 
-def pair_rows(table: pd.DataFrame, rng: np.random.Generator, others: int) -> NDArray[np.int64]:
-    """(P, 2) rows (moving, fixed): a patient's ordered pairs (six films at most) and strangers."""
+def _ill(film: Radiograph, labelled: Structures, rng: np.random.Generator) -> Radiograph:
+    """Half of the films as they are, the others with patchy opacities in their lungs."""
+    if rng.random() < 0.5:
+        return film
+    cells = 256
+    lungs = np.stack([resize(one, (cells, cells)) > 0.5 for one in labelled.probabilities[:2]])
+    density = opacity.patchy(lungs, float(rng.uniform(0.5, 6.0)), rng).density
+    shadow = from_frame(density, fit(film.pixels.shape, cells))
+    painted = film.pixels + np.float32(rng.uniform(0.1, 0.35)) * shadow
+    return replace(film, pixels=np.clip(painted, 0, 1).astype(np.float32))
+
+
+def _after_affine(prior: Side, current: Side, truth: NDArray[np.float32]) -> _Made:
+    """`truth` leads from the current frame to the prior's; what the affine leaves of it is kept."""
+    matrix = affine_between(prior, current)
+    grid = identity_grid((SIZE, SIZE))
+    moving = sampler(prior.channels())(affine.apply(matrix, grid))
+    left = affine.apply(affine.invert(matrix), grid + truth) - grid
+    return _packed(moving), _packed(current.channels()), left.astype(np.float16)
+
+
+def _packed(channels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(channels * 255).astype(np.uint8)
+
+
+def real_pairs(patients: list[str], rng: np.random.Generator) -> list[tuple[int, int]]:
+    """(prior, current) rows: two films of a patient, four pairs at most, and strangers."""
     rows: list[tuple[int, int]] = []
-    for group in table.groupby("patient").indices.values():
-        chosen = rng.permutation(group)[:6]
-        rows += [(int(a), int(b)) for a in chosen for b in chosen if a != b]
-    strangers = rng.integers(0, len(table), size=(others, 2))
-    return np.concatenate([np.array(rows, np.int64).reshape(-1, 2), strangers.astype(np.int64)])
+    for group in pd.Series(patients).groupby(patients).indices.values():
+        couples = [(int(a), int(b)) for a in group for b in group if a != b]
+        rows += [couples[i] for i in rng.permutation(len(couples))[:4]]
+    others = rng.integers(0, len(patients), (STRANGERS, 2))
+    return rows + [(int(a), int(b)) for a, b in others if patients[a] != patients[b]]
 
 
-def affine_of(films: Films, moving: int, fixed: int) -> affine.Affine:
-    """Affine from the cached guides of two films."""
-    sides = []
-    for row in (moving, fixed):
-        channels = films.channels[row].astype(np.float32) / 255
-        sides.append(Side(channels[0], channels[1:], whole_frame()))
-    return affine_between(sides[0], sides[1])
+def _real(sides: list[NDArray[np.uint8]], rows: tuple[int, int]) -> _Made:
+    """Two real films after their affine."""
+    prior, current = (_unpacked(sides[row]) for row in rows)
+    unknown = np.full((2, SIZE, SIZE), np.nan, np.float32)
+    return _after_affine(prior, current, unknown)
 
 
-def whole_frame() -> frame.Frame:
-    """The cache holds frames, not films: each is its own."""
-    return frame.fit((SIZE, SIZE), SIZE)
-
-
-def affine_grid(matrices: NDArray[np.float64]) -> torch.Tensor:
-    """(B, 2, 3) affines, fixed -> moving in pixels, to displacement fields (B, 2, s, s)."""
-    axis = torch.arange(SIZE, dtype=torch.float32)
-    grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"))
-    linear = torch.from_numpy(matrices[:, :, :2].astype(np.float32))
-    shift = torch.from_numpy(matrices[:, :, 2].astype(np.float32))
-    moved = torch.einsum("bij,jhw->bihw", linear, grid) + shift[:, :, None, None]
-    return moved - grid
+def _unpacked(channels: NDArray[np.uint8]) -> Side:
+    values = np.asarray(channels / np.float32(255), np.float32)
+    return Side(values[0], values[1:], fit((SIZE, SIZE), SIZE))

@@ -1,331 +1,263 @@
-"""How well films are aligned: known deformations, real pairs, and disease that must stay.
+"""How well films are aligned: known deformations, dated films, disease that must stay, the gate.
 
-Every figure is of patients that training never saw. Intervals: bootstrap over patients.
+Every film is labelled anew, as in service, and every pair goes through `align` itself. Every
+figure is of patients that training never saw. Intervals: bootstrap over patients.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import SimpleITK as sitk  # noqa: N813  # its own usual name
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, zoom
+from PIL import Image
 
-from models import runtime
-from registration import data as pairs
-from registration import quality
-from registration.mapping import Mapping
-from registration.pair import GUIDES, SIZE, Side
-from registration.predict import WEIGHTS, VelocityNet, affine_between, map_between, net_of
-from registration.warp import folding_fraction, identity_grid, integrate, sample, warp
+from models import frame, runtime
+from models.radiograph import Radiograph, read_file
+from models.refusal import Refusal
+from models.severity.figures import bootstrap
+from registration import trials
+from registration.card import write
+from registration.held_out import dated_pairs, unseen
+from registration.predict import WEIGHTS, align
 
-HELD_OUT = 0.2
-Aligner = Callable[[Side, Side], NDArray[np.float32]]
-"""(moving, fixed) -> (2, s, s) displacement fixed -> moving, frame pixels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A mean or a quantile with its 95 % bootstrap interval and the number of patients."""
-
-    value: float
-    low: float
-    high: float
-    patients: int
-
-
-def bootstrap(
-    values: NDArray[np.float64],
-    patients: NDArray[np.str_],
-    statistic: Callable[[NDArray[np.float64]], float] = lambda v: float(np.mean(v)),
-    draws: int = 400,
-) -> Figure:
-    """`statistic` of `values` (N,), resampling whole patients (N,)."""
-    names = np.unique(patients)
-    groups = [np.flatnonzero(patients == name) for name in names]
-    rng = np.random.default_rng(7)
-    again = []
-    for _ in range(draws):
-        chosen = np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))])
-        again.append(statistic(values[chosen]))
-    low, high = np.quantile(again, (0.025, 0.975))
-    return Figure(statistic(values), float(low), float(high), len(names))
-
-
-def aligners(net: VelocityNet) -> dict[str, Aligner]:
-    """The methods of the table, the network last."""
-    return {
-        "identity": lambda moving, fixed: np.zeros((2, SIZE, SIZE), np.float32),
-        "affine": lambda moving, fixed: _affine(moving, fixed).on_frame(),
-        "simpleitk_bspline": bspline,
-        "simpleitk_demons": demons,
-        "carina_without_refinement": lambda m, f: map_between(m, f, net, steps=0).on_frame(),
-        "carina_without_network": lambda m, f: map_between(m, f, _still).on_frame(),
-        "carina": lambda moving, fixed: map_between(moving, fixed, net).on_frame(),
-    }
-
-
-def _still(moving: NDArray[np.float32], fixed: NDArray[np.float32]) -> NDArray[np.float32]:
-    """In the network's place: nothing to deform."""
-    return np.zeros((2, SIZE, SIZE), np.float32)
-
-
-def _affine(moving: Side, fixed: Side) -> Mapping:
-    still = np.zeros((2, SIZE, SIZE), np.float32)
-    return Mapping(moving.frame, fixed.frame, affine_between(moving, fixed), still, still)
-
-
-def bspline(moving: Side, fixed: Side) -> NDArray[np.float32]:
-    """SimpleITK: affine then B-spline (8 x 8), correlation of the films' local contrast."""
-    start = sitk.CenteredTransformInitializer(
-        _image(fixed), _image(moving), sitk.AffineTransform(2)
-    )
-    first = _method(3)
-    first.SetInitialTransform(start, inPlace=False)
-    rough = first.Execute(_image(fixed), _image(moving))
-    second = _method(2)
-    second.SetMovingInitialTransform(rough)
-    grid = sitk.BSplineTransformInitializer(_image(fixed), [8, 8])
-    second.SetInitialTransform(grid, inPlace=False)
-    fine = second.Execute(_image(fixed), _image(moving))
-    return _field_of(sitk.CompositeTransform([rough, fine]))
-
-
-def _method(levels: int) -> sitk.ImageRegistrationMethod:
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsCorrelation()
-    method.SetOptimizerAsGradientDescentLineSearch(1.0, 40, 1e-5, 6)
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetShrinkFactorsPerLevel([2**i for i in reversed(range(levels))])
-    method.SetSmoothingSigmasPerLevel([float(i) for i in reversed(range(levels))])
-    return method
-
-
-def demons(moving: Side, fixed: Side) -> NDArray[np.float32]:
-    """SimpleITK: affine from structures, then diffeomorphic demons on the films."""
-    base = _affine(moving, fixed).on_frame()
-    carried = sitk.GetImageFromArray(warp(moving.film, base))
-    engine = sitk.DiffeomorphicDemonsRegistrationFilter()
-    engine.SetNumberOfIterations(60)
-    engine.SetStandardDeviations(2.0)
-    field = sitk.GetArrayFromImage(engine.Execute(_image(fixed), carried))
-    fine = np.stack([field[..., 1], field[..., 0]]).astype(np.float32)
-    points = identity_grid((SIZE, SIZE)) + fine
-    carried_on = np.stack([sample(part, points, edge=True) for part in base])
-    return fine + carried_on
-
-
-def _image(side: Side) -> sitk.Image:
-    return sitk.GetImageFromArray(side.film)
-
-
-def _field_of(transform: sitk.Transform) -> NDArray[np.float32]:
-    image = sitk.TransformToDisplacementField(
-        transform, sitk.sitkVectorFloat64, [SIZE, SIZE], [0.0, 0.0], [1.0, 1.0], [1, 0, 0, 1]
-    )
-    field = sitk.GetArrayFromImage(image)
-    return np.stack([field[..., 1], field[..., 0]]).astype(np.float32)
-
-
-def _side(films: pairs.Films, row: int) -> Side:
-    channels = films.channels[row].astype(np.float32) / 255
-    return Side(channels[0], channels[1:], pairs.whole_frame())
-
-
-def smooth_field(seed: int, largest_px: float = 0.047 * SIZE) -> NDArray[np.float32]:
-    """A known smooth diffeomorphism (2, s, s), unlike those of training: Gaussian noise."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.normal(size=(2, 24, 24))
-    rough = np.stack([zoom(gaussian_filter(part, 2.5), SIZE / 24, order=3) for part in coarse])
-    return integrate((rough * largest_px / np.abs(rough).max()).astype(np.float32))
-
-
-def known_deformations(
-    films: pairs.Films, rows: NDArray[np.int64], methods: dict[str, Aligner]
-) -> dict[str, dict[str, Any]]:
-    """Error at 200 points in the body, per cent of image width, per method."""
-    errors: dict[str, list[NDArray[np.float64]]] = {name: [] for name in methods}
-    folds: dict[str, list[float]] = {name: [] for name in methods}
-    for number, row in enumerate(rows):
-        moving, truth = _side(films, int(row)), smooth_field(1000 + number)
-        fixed = Side(
-            warp(moving.film, truth),
-            np.stack([warp(guide, truth) for guide in moving.guides]),
-            moving.frame,
-        )
-        body = np.argwhere(fixed.guides.max(axis=0) > 0.5)
-        if len(body) == 0:
-            continue
-        rng = np.random.default_rng(number)
-        points = body[rng.integers(0, len(body), 200)]
-        for name, align in methods.items():
-            field = align(moving, fixed)
-            off = np.hypot(*(field - truth))[points[:, 0], points[:, 1]]
-            errors[name].append(100 * off.astype(np.float64) / SIZE)
-            folds[name].append(folding_fraction(field))
-    return {
-        name: {
-            "median_percent_of_width": float(np.median(np.concatenate(found))),
-            "p95_percent_of_width": float(np.quantile(np.concatenate(found), 0.95)),
-            "folding_fraction": float(np.mean(folds[name])),
-            "films": len(found),
-        }
-        for name, found in errors.items()
-    }
-
-
-def same_patient_pairs(
-    films: pairs.Films, chosen: NDArray[np.int64], methods: dict[str, Aligner]
-) -> dict[str, dict[str, Any]]:
-    """Dice of lungs and mediastinum between two dated films of one patient, per method."""
-    patients = np.array([films.table["patient"].iloc[int(b)] for _, b in chosen])
-    found: dict[str, list[float]] = {name: [] for name in methods}
-    for prior, current in chosen:
-        moving, fixed = _side(films, int(prior)), _side(films, int(current))
-        for name, align in methods.items():
-            found[name].append(_overlap(moving, fixed, align(moving, fixed)))
-    scores = {name: np.array(values) for name, values in found.items()}
-    return {
-        name: {
-            "dice": asdict(bootstrap(values, patients)),
-            "better_than_affine": float(np.mean(values > scores["affine"])),
-            "pairs": len(values),
-        }
-        for name, values in scores.items()
-    }
-
-
-def _overlap(moving: Side, fixed: Side, field: NDArray[np.float32]) -> float:
-    rows = [GUIDES.index(name) for name in ("right_lung", "left_lung", "mediastinum")]
-    return float(
-        np.mean(
-            [quality.dice(warp(moving.guides[r], field) > 0.5, fixed.guides[r] > 0.5) for r in rows]
-        )
-    )
-
-
-def disease_kept(
-    films: pairs.Films, rows: NDArray[np.int64], methods: dict[str, Aligner]
-) -> dict[str, dict[str, float]]:
-    """An opacity in one of two deformed copies: false change removed, opacity's mass and area kept.
-
-    The opacity lies in the moving film; kept = its mass (area) after warping by the method over
-    that after warping by the true field.
-    """
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in methods}
-    for number, row in enumerate(rows):
-        clean, truth = _side(films, int(row)), smooth_field(2000 + number)
-        shadow = _shadow(clean, number)
-        moving = replace(clean, film=np.clip(clean.film + 0.3 * shadow, 0, 1))
-        fixed = Side(
-            warp(clean.film, truth),
-            np.stack([warp(guide, truth) for guide in clean.guides]),
-            clean.frame,
-        )
-        true_shadow = warp(shadow, truth)
-        if true_shadow.sum() < 1e-3 * SIZE**2:
-            continue
-        base = _affine(moving, fixed).on_frame()
-        false_affine = _false_change(clean, fixed, base)
-        for name, align in methods.items():
-            field = align(moving, fixed)
-            moved = warp(shadow, field)
-            found[name].append(
-                (
-                    1 - _false_change(clean, fixed, field) / max(false_affine, 1e-9),
-                    moved.sum() / true_shadow.sum(),
-                    (moved > 0.5).sum() / max((true_shadow > 0.5).sum(), 1),
-                )
-            )
-    return {
-        name: {
-            "false_change_removed_against_affine": float(np.median([v[0] for v in values])),
-            "mass_ratio_median": float(np.median([v[1] for v in values])),
-            "mass_within_10_percent": float(np.mean([abs(v[1] - 1) <= 0.10 for v in values])),
-            "area_within_15_percent": float(np.mean([abs(v[2] - 1) <= 0.15 for v in values])),
-            "films": float(len(values)),
-        }
-        for name, values in found.items()
-    }
-
-
-def _shadow(side: Side, seed: int) -> NDArray[np.float32]:
-    """(s, s) in [0, 1]: a soft round opacity centred in a lung, radius 4-10 % of the width."""
-    rng = np.random.default_rng(seed)
-    inside = np.argwhere(side.guides[:2].max(axis=0) > 0.9)
-    if len(inside) == 0:
-        return np.zeros((SIZE, SIZE), np.float32)
-    centre = inside[rng.integers(len(inside))].reshape(2, 1, 1)
-    distance = np.sqrt(np.square(identity_grid((SIZE, SIZE)) - centre).sum(0))
-    radius = rng.uniform(0.04, 0.10) * SIZE
-    return np.asarray(1 / (1 + np.exp((distance - radius) / (0.01 * SIZE))), np.float32)
-
-
-def _false_change(clean: Side, fixed: Side, field: NDArray[np.float32]) -> float:
-    """Mean absolute difference in the lungs that anatomy alone leaves behind."""
-    lungs = fixed.guides[:2].max(axis=0) > 0.5
-    return float(np.abs(warp(clean.film, field) - fixed.film)[lungs].mean())
+SEED = 3
+DEFORMED = 24  # films moved by known fields
+PAINTED = 24  # normal films with an opacity in one copy
+WRONGED = 12  # pairs of each kind that the gate shall refuse
+Case = tuple[str, Any]
+"""Patient and what the trial is given."""
 
 
 def evaluate(
-    data: Path, out: Path, *, run: Path | None = None, films_each: int = 40
+    data: Path, out: Path, *, run: Path | None = None, share: float = 1.0
 ) -> dict[str, Any]:
-    """The figures of the shipped (or `run`'s) network on held-out patients; writes out/card.*.
+    """The figures of the shipped (or `run`'s) network on unseen patients; writes out/card.*.
 
     Parameters
     ----------
-    films_each : how many films and pairs each table uses at most.
+    share : of the films and pairs that are used; below one for a quick look.
     """
     folder = run or WEIGHTS
+    metrics = measure(data, folder, share)
     out.mkdir(parents=True, exist_ok=True)
-    films = pairs.load_films(data, (run or out) / "cache")
-    unseen = np.array([pairs.held_out(p, HELD_OUT) for p in films.table["patient"]])
-    net, _ = net_of(folder)
-    methods = aligners(net)
-    rng = np.random.default_rng(3)
-    single = rng.permutation(np.flatnonzero(unseen))[:films_each]
-    normal = np.flatnonzero(unseen & (films.table["finding"] == "No Finding").to_numpy())
-    metrics = {
-        "known_deformations": known_deformations(films, single, methods),
-        "same_patient_pairs": same_patient_pairs(films, _dated(films, unseen, films_each), methods),
-        "disease_kept": disease_kept(films, rng.permutation(normal)[:films_each], methods),
-    }
-    _write(folder, out, metrics)
+    if folder.resolve() != out.resolve():
+        shutil.copyfile(folder / runtime.WEIGHTS_NAME, out / runtime.WEIGHTS_NAME)
+    write(out, replace(runtime.read_card(folder), metrics=metrics))
     return metrics
 
 
-def _dated(films: pairs.Films, unseen: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
-    """(P, 2): prior and current of unseen Cohen patients with two or more dated films."""
-    table = films.table[unseen & (films.table["source"] == "cohen") & films.table["day"].notna()]
-    rows = []
-    for _, group in table.sort_values("day").groupby("patient"):
-        rows += list(zip(group.index[:-1], group.index[1:], strict=True))
-    return np.array(rows[:most], np.int64).reshape(-1, 2)
+def measure(data: Path, weights: Path, share: float = 1.0) -> dict[str, Any]:
+    """The four tables, method by method."""
+    table = pd.read_csv(data / "radiographs.csv", dtype={"patient": str})
+    rows = table[unseen(table)].sample(frac=1, random_state=SEED)
+    one_each = rows.groupby("patient").head(1)
+    normal = one_each[one_each["finding"] == "No Finding"]
+    dated = dated_pairs(rows.sort_index())
+    with ProcessPoolExecutor(runtime.threads(), get_context("spawn"), _one_thread) as pool:
+
+        def through(trial: Callable[..., Any], cases: Sequence[Case]) -> list[tuple[str, Any]]:
+            kept = cases[: max(2, round(share * len(cases)))]
+            found = pool.map(partial(_tried, trial), [case for _, case in kept])
+            both = zip([patient for patient, _ in kept], found, strict=True)
+            return [(patient, one) for patient, one in both if one]
+
+        deformed = through(partial(_deformed, data, weights), _numbered(one_each[:DEFORMED], 1000))
+        painted = through(partial(_painted, data, weights), _numbered(normal[:PAINTED], 2000))
+        pairs = [(str(table["patient"][b]), (table["file"][a], table["file"][b])) for a, b in dated]
+        compared = through(partial(_compared, data, weights), pairs)
+        wrong = {
+            kind: through(
+                partial(_wronged, data, weights, kind), pairs[:: max(1, len(pairs) // WRONGED)]
+            )
+            for kind in (*trials.WRONG, "hip or leg")
+        }
+    return {
+        "known_deformations": known_figures(deformed),
+        "same_patient_pairs": pair_figures(compared),
+        "disease_kept": disease_figures(painted),
+        "refused": refusal_figures(deformed, compared, painted, wrong),
+    }
 
 
-def _write(folder: Path, out: Path, metrics: dict[str, Any]) -> None:
-    card = replace(runtime.read_card(folder), metrics=metrics)
-    if folder.resolve() != out.resolve():
-        shutil.copyfile(folder / runtime.WEIGHTS_NAME, out / runtime.WEIGHTS_NAME)
-    runtime.write_card(out, card)
-    lines = [f"# {card.label}", "", card.task, ""]
-    for title, table in metrics.items():
-        lines += [f"## {title.replace('_', ' ')}", ""]
-        columns = list(next(iter(table.values())))
-        lines += ["| method | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-        for name, row in table.items():
-            lines.append(f"| {name} | " + " | ".join(_cell(row[c]) for c in columns) + " |")
-        lines.append("")
-    (out / "card.md").write_text("\n".join(lines), encoding="utf-8")
+def _one_thread() -> None:
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"{value['value']:.3f} ({value['low']:.3f}-{value['high']:.3f})"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+def _numbered(rows: pd.DataFrame, first: int) -> list[Case]:
+    return [
+        (patient, (file, first + number))
+        for number, (patient, file) in enumerate(zip(rows["patient"], rows["file"], strict=True))
+    ]
+
+
+def _tried(trial: Callable[[Any], Any], case: Any) -> Any:
+    """None for a film that cannot be read or labelled."""
+    try:
+        return trial(case)
+    except Refusal:
+        return None
+
+
+def _deformed(data: Path, weights: Path, case: tuple[str, int]) -> Any:
+    return trials.known_deformation(read_file(data / case[0]), case[1], weights)
+
+
+def _painted(data: Path, weights: Path, case: tuple[str, int]) -> Any:
+    return trials.disease_kept(read_file(data / case[0]), case[1], weights)
+
+
+def _compared(data: Path, weights: Path, case: tuple[str, str]) -> Any:
+    films = [read_file(data / file) for file in case]
+    masks = [_drawn_lungs(data, file, film) for file, film in zip(case, films, strict=True)]
+    both = None if masks[0] is None or masks[1] is None else (masks[0], masks[1])
+    return trials.same_patient(trials.pair(films[0], films[1]), weights, both)
+
+
+def _drawn_lungs(data: Path, file: str, film: Radiograph) -> NDArray[np.float32] | None:
+    """(H, W): the lungs that V7 drew on a film, where they did."""
+    path = data / "masks" / "v7_lungs" / f"{Path(file).stem}.png"
+    if not path.is_file():
+        return None
+    mask = np.asarray(Image.open(path).convert("L"), np.float32) / np.float32(255)
+    return frame.resize(mask, (film.pixels.shape[0], film.pixels.shape[1]))
+
+
+def _wronged(data: Path, weights: Path, kind: str, case: tuple[str, str]) -> dict[str, bool]:
+    """Whether a current film that must not be compared is refused."""
+    prior, current = (read_file(data / file) for file in case)
+    if kind in trials.WRONG:
+        current = trials.WRONG[kind](current)
+    else:
+        others = [
+            path
+            for path in sorted((data / "dicom").iterdir())
+            if any(part in path.stem.lower() for part in ("hip", "leg"))
+        ]
+        current = read_file(others[len(case[1]) % len(others)])
+    return {"refused": align(prior, current, weights=weights).status != "ok"}
+
+
+Named = list[tuple[str, Any]]
+"""Patient and what a trial found, pair by pair."""
+
+
+def _figure(
+    patients: Iterable[str],
+    values: Sequence[Any],
+    statistic: Callable[[NDArray[np.float64]], float] = lambda v: float(np.mean(v)),
+) -> dict[str, Any]:
+    """A statistic over pairs (numbers, or arrays that are joined) with its 95 % interval."""
+    rows = np.arange(len(values))
+    who = pd.factorize(np.array(list(patients)))[0].astype(np.int64)
+
+    def of(chosen: NDArray[np.int64]) -> float:
+        return statistic(np.concatenate([np.atleast_1d(values[i]) for i in chosen]))
+
+    return bootstrap(of, rows, who)
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    return float(np.median(values))
+
+
+def _quantile(share: float) -> Callable[[NDArray[np.float64]], float]:
+    return lambda values: float(np.quantile(values, share))
+
+
+def known_figures(found: Named) -> dict[str, Any]:
+    """Landmark error in per cent of width, folded pixels, inverse consistency in film pixels."""
+    who = [patient for patient, _ in found]
+    table: dict[str, Any] = {}
+    for name in found[0][1][1] if found else ():
+        errors = [one[1][name] for _, one in found]
+        numbers = [one[0][name] for _, one in found]
+        table[name] = {
+            "median_percent_of_width": _figure(who, errors, _median),
+            "p95_percent_of_width": _figure(who, errors, _quantile(0.95)),
+            "folded_pixels": sum(one["folded_pixels"] for one in numbers),
+        }
+        if "inverse_p95_px" in numbers[0]:
+            table[name] |= {
+                f"inverse_{part}_px": _figure(who, [n[f"inverse_{part}_px"] for n in numbers], most)
+                for part, most in (("median", _median), ("p95", _quantile(0.95)))
+            }
+    return table
+
+
+def pair_figures(found: Named) -> dict[str, Any]:
+    """Dice of lungs and mediastinum; the share of pairs better than the affine."""
+    who = [patient for patient, _ in found]
+    table: dict[str, Any] = {}
+    for name in found[0][1] if found else ():
+        numbers = [one[name] for _, one in found]
+        dice = [one["dice"] for one in numbers]
+        beyond = [float(d > one["affine"]["dice"]) for d, (_, one) in zip(dice, found, strict=True)]
+        drawn = [
+            (patient, one[name]["drawn_lungs_dice"])
+            for patient, one in found
+            if "drawn_lungs_dice" in one[name]
+        ]
+        table[name] = {
+            "dice": _figure(who, dice),
+            "better_than_affine": _figure(who, beyond),
+            "drawn_lungs_dice": _figure([p for p, _ in drawn], [d for _, d in drawn]),
+            "folded_pixels": sum(one["folded_pixels"] for one in numbers),
+        }
+        if name not in ("identity", "affine"):
+            moved = [one["beyond_affine_percent_of_width"] for one in numbers]
+            table[name]["p95_beyond_affine_percent_of_width"] = _figure(who, moved, _median)
+    for name, row in table.items():
+        for other in ("simpleitk_bspline", "simpleitk_demons"):
+            if name.startswith("carina"):
+                gain = [one[name]["dice"] - one[other]["dice"] for _, one in found]
+                row[f"gain_over_{other}"] = _figure(who, gain)
+    return table
+
+
+def disease_figures(found: Named) -> dict[str, Any]:
+    """False change removed against the affine; the opacity's mass and area in the difference."""
+    who = [patient for patient, _ in found]
+    table: dict[str, Any] = {}
+    for name in found[0][1] if found else ():
+        removed = [
+            1 - one[name]["false_change"] / one["affine"]["false_change"] for _, one in found
+        ]
+        mass = [one[name]["mass_ratio"] for _, one in found]
+        area = [one[name]["area_ratio"] for _, one in found]
+        table[name] = {
+            "false_change_removed_against_affine": _figure(who, removed, _median),
+            "mass_ratio": _figure(who, mass, _median),
+            "mass_within_10_percent": _figure(who, [float(abs(m - 1) <= 0.10) for m in mass]),
+            "area_ratio": _figure(who, area, _median),
+            "area_within_15_percent": _figure(who, [float(abs(a - 1) <= 0.15) for a in area]),
+        }
+    return table
+
+
+def refusal_figures(
+    deformed: Named, compared: Named, painted: Named, wrong: dict[str, Named]
+) -> dict[str, Any]:
+    """Share of pairs that the gate refuses: good ones by mistake, wrong ones rightly."""
+    good = {
+        "known deformations": [(p, one[0]["carina"]["refused"]) for p, one in deformed],
+        "dated films of one patient": [(p, one["carina"]["refused"]) for p, one in compared],
+        "copies with an opacity": [(p, one["carina"]["refused"]) for p, one in painted],
+    }
+    bad = {
+        f"wrong: {kind}": [(p, float(one["refused"])) for p, one in found]
+        for kind, found in wrong.items()
+    }
+    return {
+        kind: {"refused": _figure([p for p, _ in rows], [v for _, v in rows])}
+        for kind, rows in (good | bad).items()
+    }

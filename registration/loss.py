@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import torch
 from monai.losses import BendingEnergyLoss, DiceLoss, LocalNormalizedCrossCorrelationLoss
+from torch.nn import functional as F  # noqa: N812  # torch's own name for it
 
 _bending = BendingEnergyLoss()
 _dice = DiceLoss()
-_correlation = LocalNormalizedCrossCorrelationLoss(spatial_dims=2, kernel_size=9)
+_correlation = LocalNormalizedCrossCorrelationLoss(spatial_dims=2, kernel_size=7)
 
 
 def endpoint(field: torch.Tensor, truth: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
     """Mean distance in pixels between two fields (B, 2, s, s) inside `where` (B, 1, s, s)."""
-    distance = torch.sqrt(torch.square(field - truth).sum(1, keepdim=True) + 1e-4)
+    distance = torch.sqrt(torch.square(field - truth).sum(1, keepdim=True) + 1e-2)
     return (distance * where).sum() / (where.sum() + 1e-6)
 
 
@@ -22,11 +23,17 @@ def overlap(warped_guides: torch.Tensor, fixed_guides: torch.Tensor) -> torch.Te
     return loss
 
 
-def texture(warped: torch.Tensor, fixed: torch.Tensor, lungs: torch.Tensor) -> torch.Tensor:
-    """Local correlation of films (B, 1, s, s) outside the lungs: opacities may not pull."""
-    outside = 1 - lungs
-    neutral = 0.5 * lungs  # local contrast is 0.5 where there is none
-    loss: torch.Tensor = 1 + _correlation(warped * outside + neutral, fixed * outside + neutral)
+def agreement(warped: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
+    """(B, 1, s, s) in [0, 1]: where films agree on the large scale; an opacity does not."""
+    off = F.avg_pool2d(warped - fixed, 7, stride=1, padding=3, count_include_pad=False)
+    return torch.exp(-torch.square(off / 0.06)).detach()
+
+
+def texture(warped: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
+    """Local correlation of films (B, 1, s, s) outside opacities, which may not pull."""
+    where = agreement(warped, fixed)
+    neutral = 0.5 * (1 - where)  # local contrast is 0.5 where there is none
+    loss: torch.Tensor = 1 + _correlation(warped * where + neutral, fixed * where + neutral)
     return loss
 
 

@@ -13,7 +13,7 @@ from models.radiograph import Radiograph
 from models.structures.anatomy import STRUCTURES
 from models.structures.predict import Structures
 
-SIZE = 96  # a pixel is 1 % of the width; probabilities carry the rest below a pixel
+SIZE = 128  # the labels' own grid; a pixel is 0.8 % of the width
 AFFINE_SIZE = 64
 GUIDES: tuple[str, ...] = (
     "right_lung",
@@ -79,6 +79,7 @@ def local_contrast(film: NDArray[np.float32], sigma: float = SIZE / 16) -> NDArr
 def side(radiograph: Radiograph, structures: Structures) -> Side:
     """Bring a film and its structures onto the registration frame."""
     place = frame.fit(radiograph.pixels.shape, SIZE)
-    film = frame.to_frame(frame.clip_percentiles(radiograph.pixels), place)
+    shades = frame.percentiles(radiograph.pixels)
+    film = frame.stretch(frame.to_frame(radiograph.pixels, place), *shades)
     guides = [frame.resize(structures.probabilities[row], (SIZE, SIZE)) for row in _ROWS]
     return Side(local_contrast(film), np.stack(guides), place)

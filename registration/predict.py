@@ -18,12 +18,13 @@ from models.structures.predict import Structures, label
 from registration import affine, quality
 from registration.change import ChangeMap, change_map
 from registration.difference import difference
-from registration.mapping import Mapping
+from registration.mapping import Mapping, follow
 from registration.pair import AFFINE_SIZE, SIZE, Side, side
 from registration.refine import STEPS, refine
-from registration.warp import identity_grid, integrate, sample, warp
+from registration.warp import identity_grid, integrate, sample, sampler, warp
 
 WEIGHTS = Path(__file__).parent / "weights"
+PASSES = 2  # of the network over one pair
 
 VelocityNet = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 """(C, s, s) moving on the fixed frame and (C, s, s) fixed -> (2, s, s) velocity, frame pixels."""
@@ -38,7 +39,7 @@ class Alignment:
     status, reason : "ok" and "", or "refused" and why nothing drawn from it may be shown.
     field_px : (2, H, W) on the current film: displacement to the prior film in pixels, row then
         column; warped_prior[r, c] = prior[r + field_px[0, r, c], c + field_px[1, r, c]].
-    inverse_px : (2, Hp, Wp) on the prior film: displacement to the current film.
+    mapping : the alignment itself, from which fields on any grid are drawn.
     warped_prior : (H, W) in [0, 1], zero where the prior film does not reach.
     dice_before, dice_after : overlap of each structure visible on both films, letterboxed only
         and aligned.
@@ -50,7 +51,7 @@ class Alignment:
     status: str
     reason: str
     field_px: NDArray[np.float32]
-    inverse_px: NDArray[np.float32]
+    mapping: Mapping
     warped_prior: NDArray[np.float32]
     dice_before: dict[str, float]
     dice_after: dict[str, float]
@@ -63,10 +64,10 @@ class Alignment:
     model: str
     change: ChangeMap | None = None
 
-
-def velocity_net() -> tuple[VelocityNet, str]:
-    """The shipped network and its label."""
-    return net_of(WEIGHTS)
+    @property
+    def inverse_px(self) -> NDArray[np.float32]:
+        """(2, Hp, Wp) on the prior film: displacement to the current film; made when asked for."""
+        return self.mapping.inverse_px(self.field_px)
 
 
 def net_of(folder: Path) -> tuple[VelocityNet, str]:
@@ -86,13 +87,33 @@ def affine_between(prior: Side, current: Side) -> affine.Affine:
     return affine.rescale(coarse, SIZE / AFFINE_SIZE)
 
 
-def map_between(prior: Side, current: Side, net: VelocityNet, steps: int = STEPS) -> Mapping:
+def map_between(
+    prior: Side,
+    current: Side,
+    net: VelocityNet,
+    *,
+    steps: int = STEPS,
+    matrix: affine.Affine | None = None,
+) -> Mapping:
     """Affine from structures, the network's diffeomorphism, `steps` of refinement on this pair."""
-    matrix = affine_between(prior, current)
-    points = affine.apply(matrix, identity_grid((SIZE, SIZE)))
-    moving = np.stack([sample(channel, points) for channel in prior.channels()])
-    velocity = refine(net(moving, current.channels()), moving, current.channels(), steps)
-    return Mapping(prior.frame, current.frame, matrix, integrate(velocity), integrate(-velocity))
+    matrix = affine_between(prior, current) if matrix is None else matrix
+    grid = identity_grid((SIZE, SIZE))
+    fixed = current.channels()
+    moving = sampler(prior.channels())(affine.apply(matrix, grid))
+    velocity = refine(propose(net, moving, fixed), moving, fixed, steps)
+    return follow(prior.frame, current.frame, matrix, velocity)
+
+
+def propose(
+    net: VelocityNet, moving: NDArray[np.float32], fixed: NDArray[np.float32], passes: int = PASSES
+) -> NDArray[np.float32]:
+    """The network's velocity (2, s, s); each pass after the first sees what the last one left."""
+    grid = identity_grid((fixed.shape[1], fixed.shape[2]))
+    at = sampler(moving, edge=True)
+    velocity = net(moving, fixed)
+    for _ in range(passes - 1):
+        velocity = velocity + net(at(grid + integrate(velocity)), fixed)
+    return velocity
 
 
 def overlaps(
@@ -115,6 +136,8 @@ def align(
     current: Radiograph,
     prior_structures: Structures | None = None,
     current_structures: Structures | None = None,
+    *,
+    weights: Path = WEIGHTS,
 ) -> Alignment:
     """Bring `prior` onto `current`; any sizes, any spacings.
 
@@ -134,11 +157,16 @@ def align(
     prior_structures = prior_structures or label(prior)
     current_structures = current_structures or label(current)
     labelled = perf_counter()
-    net, name = velocity_net()
-    mapping = map_between(side(prior, prior_structures), side(current, current_structures), net)
+    net, name = net_of(weights)
+    sides = side(prior, prior_structures), side(current, current_structures)
+    mapping = map_between(*sides, net)
     before = overlaps(prior_structures, current_structures, None)
     after = overlaps(prior_structures, current_structures, mapping.on_frame())
-    reason = quality.refusal(mapping, before, after)
+    points = affine.apply(mapping.matrix, identity_grid((SIZE, SIZE)))
+    alike = quality.likeness(
+        sample(sides[0].film, points), sides[1].film, sides[1].guides[:2].max(axis=0)
+    )
+    reason = quality.refusal(mapping, before, after, alike)
     field = mapping.field_px()
     warped = warp(prior.pixels, field)
     lungs = current_structures.probabilities[:2].max(axis=0)
@@ -147,7 +175,7 @@ def align(
         status="refused" if reason else "ok",
         reason=reason,
         field_px=field,
-        inverse_px=mapping.inverse_px(),
+        mapping=mapping,
         warped_prior=warped,
         dice_before=before,
         dice_after=after,

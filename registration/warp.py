@@ -6,6 +6,7 @@ from (r + field[0, r, c], c + field[1, r, c]).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -38,6 +39,34 @@ def sample(
     values = np.empty(points.shape[1:], np.float32)
     map_coordinates(image, points, output=values, order=1, mode=mode, prefilter=False)
     return values
+
+
+def sampler(
+    stack: NDArray[np.float32], *, edge: bool = False
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """A function from points (2, h, w) to bilinear values (K, h, w) of a stack (K, H, W).
+
+    For small maps that are sampled often: all of them share one computation of where a point lies.
+    Zero outside, or the edge's value.
+    """
+    height, width = stack.shape[1:]
+    flat = np.ascontiguousarray(stack.reshape(len(stack), -1).T)
+    last = np.array((height - 1, width - 1), np.float32).reshape(2, 1, 1)
+
+    def at(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        inside = np.clip(points, 0, last)
+        corner = np.minimum(inside.astype(np.int32), last.astype(np.int32) - 1)
+        down, right = (inside - corner)[..., None]
+        first = corner[0] * width + corner[1]
+        upper, lower = (
+            flat[row] + (flat[row + 1] - flat[row]) * right for row in (first, first + width)
+        )
+        values = np.moveaxis(upper + (lower - upper) * down, -1, 0)
+        if not edge:
+            values = values * (inside == points).all(axis=0)
+        return np.ascontiguousarray(values, np.float32)
+
+    return at
 
 
 def warp(image: NDArray[np.float32], field_px: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -73,8 +102,7 @@ def compose(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[
     if first.shape != second.shape:
         raise ShapeError(f"expected two fields of one shape, found {first.shape}, {second.shape}")
     points = identity_grid((first.shape[1], first.shape[2])) + first
-    onward = np.stack([sample(component, points, edge=True) for component in second])
-    return first + onward
+    return first + sampler(second, edge=True)(points)
 
 
 def integrate(velocity: NDArray[np.float32], steps: int = 7) -> NDArray[np.float32]:
@@ -100,9 +128,10 @@ def invert(field_px: NDArray[np.float32], iterations: int = 30) -> NDArray[np.fl
     Chen et al., A simple fixed-point approach to invert a deformation field, Med Phys 35, 2008.
     """
     grid = identity_grid((field_px.shape[1], field_px.shape[2]))
+    there = sampler(field_px, edge=True)
     inverse = -field_px
     for _ in range(iterations):
-        inverse = -np.stack([sample(part, grid + inverse, edge=True) for part in field_px])
+        inverse = -there(grid + inverse)
     return inverse
 
 
@@ -112,6 +141,25 @@ def jacobian_determinant(field_px: NDArray[np.float32]) -> NDArray[np.float32]:
     column_by_row, column_by_column = np.gradient(field_px[1])
     determinant = (1 + row_by_row) * (1 + column_by_column) - row_by_column * column_by_row
     return np.asarray(determinant, dtype=np.float32)
+
+
+def smallest_determinant(field_px: NDArray[np.float32]) -> float:
+    """The smallest local change of area anywhere in a field (2, h, w), between its points as well.
+
+    Within a cell of four points a bilinear field's Jacobian determinant is largest and smallest at
+    a corner, so the corners of all cells bound it at every resolution: above zero, the field does
+    not fold on any finer grid either.
+    """
+    by_row = np.diff(field_px, axis=1)  # (2, h - 1, w)
+    by_column = np.diff(field_px, axis=2)  # (2, h, w - 1)
+    smallest = np.inf
+    for right in (slice(None, -1), slice(1, None)):
+        for below in (slice(None, -1), slice(1, None)):
+            row_by_row, column_by_row = by_row[:, :, right]
+            row_by_column, column_by_column = by_column[:, below]
+            area = (1 + row_by_row) * (1 + column_by_column) - row_by_column * column_by_row
+            smallest = min(smallest, float(area.min()))
+    return smallest
 
 
 def folding_fraction(field_px: NDArray[np.float32]) -> float:

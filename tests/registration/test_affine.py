@@ -24,7 +24,7 @@ def chest() -> NDArray[np.float32]:
     return np.stack(parts).astype(np.float32)
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(
     st.floats(-0.2, 0.2),
     st.floats(0.85, 1.15),

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from registration.quality import dice, refusal
+from registration.quality import FEWEST, dice, likeness, refusal
 
 from .test_mapping import SIZE, still
 
-GOOD = {"right_lung": 0.95, "left_lung": 0.94}
-BEFORE = {"right_lung": 0.85, "left_lung": 0.84}
+OTHERS = {f"structure {n}": 0.8 for n in range(FEWEST)}
+GOOD = {"right_lung": 0.95, "left_lung": 0.94, **OTHERS}
+BEFORE = {"right_lung": 0.85, "left_lung": 0.84, **OTHERS}
 
 
 def test_a_good_alignment_passes() -> None:
@@ -22,7 +23,9 @@ def test_a_good_alignment_passes() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
-        (BEFORE, {"right_lung": 0.95}, "lungs_not_found: left_lung"),
+        (BEFORE, {"right_lung": 0.95, **OTHERS}, "lungs_not_found: left_lung"),
+        (BEFORE, {"right_lung": 0.95, "left_lung": 0.94}, "only 2 structures"),
+        (BEFORE, {**GOOD, **dict.fromkeys(OTHERS, 0.4)}, "in the mean"),
         (BEFORE, {**GOOD, "left_lung": 0.6}, "misaligned: left_lung"),
         ({**BEFORE, "right_lung": 0.99}, {**GOOD, "right_lung": 0.9}, "fits worse than before"),
     ],
@@ -61,3 +64,17 @@ def test_dice_of_equal_and_of_disjoint_masks() -> None:
     assert dice(mask, mask) == 1.0
     assert dice(mask, ~mask) == 0.0
     assert dice(mask & False, mask & False) == 1.0
+
+
+def test_a_film_is_more_like_itself_than_like_its_mirror_image() -> None:
+    lungs = np.zeros((64, 64), np.float32)
+    lungs[16:48, 10:54] = 1
+    film = np.full((64, 64), 0.5, np.float32)
+    film[24:44, 34:46] = 0.9  # a heart to the image's right
+    assert likeness(film, film, lungs) > 0.2
+    assert likeness(np.ascontiguousarray(film[:, ::-1]), film, lungs) < -0.2
+    assert likeness(film, film, lungs * 0) == 0
+
+
+def test_a_film_like_the_others_mirror_image_is_refused() -> None:
+    assert "mirror image" in refusal(still((64, 64), (64, 64)), BEFORE, GOOD, likeness=-0.1)

@@ -26,7 +26,7 @@ def test_a_known_deformation_of_the_structures_is_found() -> None:
 
 def test_equal_films_are_left_where_they_are() -> None:
     both = np.concatenate([np.full((1, SIZE, SIZE), 0.5, np.float32), chest()])
-    assert np.abs(refine(START, both, both)).max() < 1e-6
+    assert np.abs(refine(START, both, both)).max() < 1e-4
 
 
 def test_an_opacity_on_one_film_does_not_pull() -> None:

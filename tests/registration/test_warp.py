@@ -84,3 +84,18 @@ def test_a_field_of_another_shape_is_refused_with_both_shapes() -> None:
         warp.warp(np.zeros((8, 8), np.float32), np.zeros((3, 8, 8), np.float32))
     with pytest.raises(warp.ShapeError):
         warp.compose(np.zeros((2, 8, 8), np.float32), np.zeros((2, 9, 8), np.float32))
+
+
+@pytest.mark.parametrize("edge", [True, False])
+def test_a_sampler_of_many_maps_gives_what_one_by_one_gives(edge: bool) -> None:
+    maps = np.stack([picture(seed) for seed in range(3)])
+    points = warp.identity_grid((64, 64)) + 20 * smooth_velocity(5)
+    expected = np.stack([warp.sample(one, points, edge=edge) for one in maps])
+    np.testing.assert_allclose(warp.sampler(maps, edge=edge)(points), expected, atol=1e-5)
+
+
+@given(st.integers(0, 30))
+def test_the_smallest_area_bounds_the_areas_of_every_finer_grid(seed: int) -> None:
+    field = smooth_velocity(seed, largest=9.0)
+    fine = warp.jacobian_determinant(warp.upsample(field, (256, 256)))[8:-8, 8:-8]
+    assert warp.smallest_determinant(field) <= fine.min() + 1e-3

@@ -26,7 +26,9 @@ from models.severity.predict import Severity, SeverityChange
 from models.structures.anatomy import STRUCTURES
 from models.structures.measures import Measures
 from models.structures.predict import Structures
+from registration.affine import IDENTITY
 from registration.change import ChangeMap
+from registration.mapping import follow
 from registration.predict import Alignment
 from service.api import routes
 from service.api.feed import Feed
@@ -96,7 +98,9 @@ def _align(prior: Radiograph, current: Radiograph) -> Alignment:
         status="ok",
         reason="",
         field_px=np.zeros((2, *shape), np.float32),
-        inverse_px=np.zeros((2, *prior.pixels.shape), np.float32),
+        mapping=follow(
+            fit(prior.pixels.shape, 8), fit(shape, 8), IDENTITY, np.zeros((2, 8, 8), np.float32)
+        ),
         warped_prior=np.zeros(shape, np.float32),
         dice_before={"right_lung": 0.8},
         dice_after={"right_lung": 0.9},

@@ -26,7 +26,9 @@ from models.severity.zones import ZONES
 from models.structures.anatomy import STRUCTURES
 from models.structures.measures import contours, measure
 from models.structures.predict import Structures
+from registration.affine import IDENTITY
 from registration.change import ChangeMap, ZoneShare
+from registration.mapping import follow
 from registration.predict import Alignment
 from risk.estimate import Contribution, Estimate
 from risk.features import Reading
@@ -72,8 +74,9 @@ def change(prior: Severity, current: Severity) -> SeverityChange:
 def align(prior: Radiograph, current: Radiograph, before: Structures, now: Structures) -> Alignment:
     height, width = current.pixels.shape
     warped = resize(prior.pixels, (height, width))
-    return Alignment("ok", "", np.zeros((2, height, width), np.float32),
-                     np.zeros((2, *prior.pixels.shape), np.float32), warped,
+    still = follow(fit(prior.pixels.shape, 8), fit(current.pixels.shape, 8), IDENTITY,
+                   np.zeros((2, 8, 8), np.float32))  # fmt: skip
+    return Alignment("ok", "", np.zeros((2, height, width), np.float32), still, warped,
                      {"heart": 0.8}, {"heart": 0.9}, 0.0, 0.0, 0.0, before, now,
                      current.pixels - warped, "registration-test",
                      ChangeMap((current.pixels - warped).astype(np.float32), tuple(
