@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from registration.warp import identity_grid, sample
+from registration.warp import Sampler, identity_grid, sampler
 
 Affine = NDArray[np.float64]
 """(2, 3): fixed (row, column, 1) -> moving (row, column), in pixels of one square frame."""
@@ -87,12 +87,14 @@ def _refine(
 ) -> Affine:
     """Gauss-Newton with Levenberg's damping; steps that do not help are not taken."""
     grid = identity_grid((fixed.shape[1], fixed.shape[2]))
-    damping, best = 1e-3, _misfit(moving, fixed, matrix, grid)
+    maps = sampler(moving)
+    slopes = sampler(np.concatenate(np.gradient(moving, axis=(1, 2))).astype(np.float32))
+    damping, best = 1e-3, _misfit(maps, fixed, matrix, grid)
     for _ in range(iterations):
-        hessian, gradient = _normal_equations(moving, fixed, matrix, grid)
+        hessian, gradient = _normal_equations(maps, slopes, fixed, matrix, grid)
         step = np.linalg.solve(hessian + damping * np.diag(np.diag(hessian) + 1e-9), gradient)
         candidate = matrix - step.reshape(2, 3)
-        misfit = _misfit(moving, fixed, candidate, grid)
+        misfit = _misfit(maps, fixed, candidate, grid)
         if misfit < best:
             matrix, best, damping = candidate, misfit, damping / 5
         else:
@@ -101,19 +103,14 @@ def _refine(
 
 
 def _misfit(
-    moving: NDArray[np.float32],
-    fixed: NDArray[np.float32],
-    matrix: Affine,
-    grid: NDArray[np.float32],
+    moving: Sampler, fixed: NDArray[np.float32], matrix: Affine, grid: NDArray[np.float32]
 ) -> float:
-    points = apply(matrix, grid)
-    return float(
-        sum(np.square(sample(m, points) - f).sum() for m, f in zip(moving, fixed, strict=True))
-    )
+    return float(np.square(moving(apply(matrix, grid)) - fixed).sum(dtype=np.float64))
 
 
 def _normal_equations(
-    moving: NDArray[np.float32],
+    moving: Sampler,
+    slopes: Sampler,
     fixed: NDArray[np.float32],
     matrix: Affine,
     grid: NDArray[np.float32],
@@ -121,11 +118,11 @@ def _normal_equations(
     """(6, 6) and (6,): the quadratic model of the misfit around `matrix`."""
     points = apply(matrix, grid)
     basis = np.stack([grid[0].ravel(), grid[1].ravel(), np.ones(grid[0].size)]).astype(np.float64)
+    residuals = (moving(points) - fixed).reshape(len(fixed), -1)
+    by_row, by_column = slopes(points).reshape(2, len(fixed), -1)
     hessian, gradient = np.zeros((6, 6)), np.zeros(6)
-    for one, target in zip(moving, fixed, strict=True):
-        residual = (sample(one, points) - target).ravel()
-        slopes = [sample(np.asarray(s, np.float32), points).ravel() for s in np.gradient(one)]
-        jacobian = np.concatenate([slope * basis for slope in slopes])
+    for residual, *both in zip(residuals, by_row, by_column, strict=True):
+        jacobian = np.concatenate([slope * basis for slope in both])
         hessian += jacobian @ jacobian.T
         gradient += jacobian @ residual
     return hessian, gradient

@@ -120,15 +120,19 @@ def overlaps(
     prior: Structures, current: Structures, field: NDArray[np.float32] | None
 ) -> dict[str, float]:
     """Dice of each structure visible on both films, on the registration frame."""
-    shape = (SIZE, SIZE)
-    found = {}
-    for row, name in enumerate(STRUCTURES):
-        if prior.visible[row] and current.visible[row]:
-            moving = frame.resize(prior.probabilities[row], shape)
-            moving = moving if field is None else warp(moving, field)
-            fixed = frame.resize(current.probabilities[row], shape)
-            found[name] = quality.dice(moving > 0.5, fixed > 0.5)
-    return found
+    seen = [row for row in range(len(STRUCTURES)) if prior.visible[row] and current.visible[row]]
+    if not seen:
+        return {}
+    moving, fixed = (
+        np.stack([frame.resize(one.probabilities[row], (SIZE, SIZE)) for row in seen])
+        for one in (prior, current)
+    )
+    if field is not None:
+        moving = sampler(moving)(identity_grid((SIZE, SIZE)) + field)
+    return {
+        STRUCTURES[row]: quality.dice(one > 0.5, other > 0.5)
+        for row, one, other in zip(seen, moving, fixed, strict=True)
+    }
 
 
 def align(
@@ -171,6 +175,8 @@ def align(
     warped = warp(prior.pixels, field)
     lungs = current_structures.probabilities[:2].max(axis=0)
     on_film = frame.from_frame(lungs, current_structures.frame) > 0.5
+    apart = difference(current.pixels, warped, on_film)
+    changed = None if reason else change_map(current.pixels, warped, current_structures)
     return Alignment(
         status="refused" if reason else "ok",
         reason=reason,
@@ -184,7 +190,7 @@ def align(
         seconds_align=perf_counter() - labelled,
         prior_structures=prior_structures,
         current_structures=current_structures,
-        difference=difference(current.pixels, warped, on_film),
-        change=None if reason else change_map(current.pixels, warped, current_structures),
+        difference=apart,
+        change=changed,
         model=name,
     )

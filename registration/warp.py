@@ -7,6 +7,7 @@ from (r + field[0, r, c], c + field[1, r, c]).
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from models import frame
+from models.runtime import threads
+
+BAND = 64  # rows of a film that are warped at once: they stay in the processor's cache
+
+Sampler = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Points (2, h, w) to values (K, h, w)."""
 
 
 class ShapeError(ValueError):
@@ -41,30 +48,32 @@ def sample(
     return values
 
 
-def sampler(
-    stack: NDArray[np.float32], *, edge: bool = False
-) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def sampler(stack: NDArray[np.float32], *, edge: bool = False) -> Sampler:
     """A function from points (2, h, w) to bilinear values (K, h, w) of a stack (K, H, W).
 
     For small maps that are sampled often: all of them share one computation of where a point lies.
     Zero outside, or the edge's value.
     """
     height, width = stack.shape[1:]
-    flat = np.ascontiguousarray(stack.reshape(len(stack), -1).T)
+    flat = np.ascontiguousarray(stack.reshape(len(stack), -1))
     last = np.array((height - 1, width - 1), np.float32).reshape(2, 1, 1)
 
     def at(points: NDArray[np.float32]) -> NDArray[np.float32]:
         inside = np.clip(points, 0, last)
-        corner = np.minimum(inside.astype(np.int32), last.astype(np.int32) - 1)
-        down, right = (inside - corner)[..., None]
+        corner = np.minimum(inside.astype(np.intp), last.astype(np.intp) - 1)
+        down, right = (inside - corner).astype(np.float32)
         first = corner[0] * width + corner[1]
-        upper, lower = (
-            flat[row] + (flat[row + 1] - flat[row]) * right for row in (first, first + width)
-        )
-        values = np.moveaxis(upper + (lower - upper) * down, -1, 0)
+        values = np.empty((len(flat), *first.shape), np.float32)
+        for row, one in enumerate(flat):
+            upper, lower = one.take(first), one.take(first + width)
+            upper += (one.take(first + 1) - upper) * right
+            lower += (one.take(first + width + 1) - lower) * right
+            lower -= upper
+            np.multiply(lower, down, out=values[row])
+            values[row] += upper
         if not edge:
-            values = values * (inside == points).all(axis=0)
-        return np.ascontiguousarray(values, np.float32)
+            values *= (inside == points).all(axis=0)
+        return values
 
     return at
 
@@ -91,7 +100,23 @@ def warp(image: NDArray[np.float32], field_px: NDArray[np.float32]) -> NDArray[n
             f"expected an image (H, W) and a field (2, H, W), found {image.shape} and "
             f"{field_px.shape}: give one grey picture and one field"
         )
-    return sample(image, identity_grid((field_px.shape[1], field_px.shape[2])) + field_px)
+    at, warped = sampler(image[None]), np.empty(field_px.shape[1:], np.float32)
+    columns = np.arange(field_px.shape[2], dtype=np.float32)
+
+    def band(top: int) -> None:
+        points = field_px[:, top : top + BAND].astype(np.float32)
+        points[0] += np.arange(top, top + points.shape[1], dtype=np.float32)[:, None]
+        points[1] += columns
+        warped[top : top + BAND] = at(points)[0]
+
+    tops = range(0, field_px.shape[1], BAND)
+    if len(tops) <= 4:
+        for top in tops:
+            band(top)
+    else:
+        with ThreadPoolExecutor(threads()) as pool:
+            list(pool.map(band, tops))
+    return warped
 
 
 def compose(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
