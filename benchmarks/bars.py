@@ -53,10 +53,12 @@ def table(bars: Sequence[Bar], figures: Mapping[str, Any]) -> list[str]:
 
 
 def figure_at(figures: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    """The figure at a path of names; empty where the card has none."""
+    """The figure at a path of names, a bare number as its value; empty where the card has none."""
     found: Any = figures
     for name in path.split("/"):
         found = found.get(name, {}) if isinstance(found, Mapping) else {}
+    if isinstance(found, int | float):
+        return {"value": found}
     return found if isinstance(found, Mapping) else {}
 
 
@@ -65,5 +67,5 @@ def wording(figure: Mapping[str, Any]) -> str:
     if figure.get("value") is None:
         return "not measured"
     if figure.get("low") is None:
-        return f"{figure['value']:.3f}"
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+        return f"{figure['value']:.3g}"
+    return f"{figure['value']:.3g} ({figure['low']:.3g} to {figure['high']:.3g})"

@@ -10,46 +10,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.severity import figure_at
+from benchmarks.bars import Bar, table
 from models import runtime
-from registration.card import METHODS, table_lines, wording
+from registration.card import METHODS, table_lines
 from registration.predict import WEIGHTS
 
 OURS = "carina"
 RIVALS = ("simpleitk_bspline", "simpleitk_demons")
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One claim.
-
-    Parameters
-    ----------
-    path : of the figure within the card's metrics.
-    low, high : bounds that its value shall keep; None where there is none.
-    """
-
-    title: str
-    path: str
-    low: float | None = None
-    high: float | None = None
-
-    def is_kept(self, metrics: Mapping[str, Any]) -> bool:
-        """Whether the value is known and within the bounds."""
-        value = value_at(metrics, self.path)
-        if value is None:
-            return False
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
-
-    def bounds(self) -> str:
-        """The bounds in words."""
-        if self.low is not None and self.high is not None:
-            return f"{self.low:g} to {self.high:g}"
-        return f">= {self.low:g}" if self.low is not None else f"<= {self.high:g}"
 
 
 KNOWN, DATED, KEPT = (
@@ -100,26 +70,9 @@ def measured(data: Path, weights: Path, share: float) -> dict[str, Any]:
 def lines(metrics: Mapping[str, Any]) -> list[str]:
     """All tables and the bars in markdown."""
     found: list[str] = []
-    for title, table in metrics.items():
-        found += [f"{title.replace('_', ' ').capitalize()}", "", *table_lines(table), ""]
-    found += ["| figure | value (95 % interval) | bar | |", "|---|---|---|---|"]
-    return found + [line(bar, metrics) for bar in BARS]
-
-
-def line(bar: Bar, metrics: Mapping[str, Any]) -> str:
-    """One bar."""
-    table, method, column = bar.path.split("/")
-    figure = figure_at(metrics, f"{table}/{method}").get(column)
-    kept = "reached" if bar.is_kept(metrics) else "missed"
-    return f"| {bar.title} | {wording(figure)} | {bar.bounds()} | {kept} |"
-
-
-def value_at(metrics: Mapping[str, Any], path: str) -> float | None:
-    """The figure's value; None where the card has none."""
-    table, method, column = path.split("/")
-    figure = figure_at(metrics, f"{table}/{method}").get(column)
-    found = figure.get("value") if isinstance(figure, Mapping) else figure
-    return None if found is None else float(found)
+    for title, rows in metrics.items():
+        found += [f"{title.replace('_', ' ').capitalize()}", "", *table_lines(rows), ""]
+    return [*found, *table(BARS, metrics)]
 
 
 if __name__ == "__main__":
