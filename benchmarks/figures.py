@@ -81,7 +81,7 @@ SECTIONS = (
         ),
     ),
     Section(
-        "registration",
+        "registration (the structures network may know the films)",
         Path("registration/weights/card.json"),
         (
             Row(
@@ -107,7 +107,7 @@ SECTIONS = (
         ),
     ),
     Section(
-        "change map",
+        "change map (severity and structures networks may know the films)",
         Path("registration/weights/change.json"),
         (
             Row("unchanged pairs whose map is empty", "unchanged.map_empty"),

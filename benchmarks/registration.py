@@ -37,8 +37,20 @@ BARS = (
         for rival in RIVALS
     ),
     Bar("false change removed", f"{KEPT}/false_change_removed_against_affine", low=0.6),
-    Bar("opacity's mass, median ratio", f"{KEPT}/mass_ratio", low=0.9, high=1.1),
-    Bar("opacity's area, median ratio", f"{KEPT}/area_ratio", low=0.85, high=1.15),
+    Bar(
+        "opacity's mass, median ratio (beside: films within 10 %, share)",
+        f"{KEPT}/mass_ratio",
+        low=0.9,
+        high=1.1,
+        beside=f"{KEPT}/mass_within_10_percent",
+    ),
+    Bar(
+        "opacity's area, median ratio (beside: films within 15 %, share)",
+        f"{KEPT}/area_ratio",
+        low=0.85,
+        high=1.15,
+        beside=f"{KEPT}/area_within_15_percent",
+    ),
 )
 
 

@@ -168,10 +168,10 @@ def card(out: Path, version: str, parameters: dict[str, Any]) -> runtime.ModelCa
             "clavicles and scapulae of three patients in four are drawn by a model of hanging arms "
             "(models/shoulders.py), as the scanned patient's arms were up and the scan ends at the "
             "shoulders",
-            "looked at on 24 films, half of a source without masks: lungs, heart, "
-            "cardiomediastinum, airways, spine, clavicles, scapulae and hemidiaphragms lie where "
-            "expected, the ends of clavicles and the outer edge of scapulae within about a "
-            "centimetre; ribs come in fragments below the diaphragm and under opacity; hila, vena "
+            "looked at on 24 films, half of a source without masks, by eye and without a measure: "
+            "lungs, heart, cardiomediastinum, airways, spine, clavicles and hemidiaphragms lie "
+            "where expected; scapulae do on most films and are drawn in part or not at all on some; "
+            "ribs come in fragments, most of all under opacity and below the diaphragm; hila, vena "
             "cava, sternum and stomach are placed by habit more than by what the film shows",
             "a few of the radiologists' masks lie beside their film (scaled); where V7's "
             "masks show it they are not trained on; they count in the figures, and the figures "
