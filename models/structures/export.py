@@ -172,7 +172,8 @@ def card(out: Path, version: str, parameters: dict[str, Any]) -> runtime.ModelCa
             "lungs, heart, cardiomediastinum, airways, spine, clavicles and hemidiaphragms lie "
             "where expected; scapulae do on most films and are drawn in part or not at all on "
             "some; ribs come in fragments, most of all under opacity and below the diaphragm; "
-            "hila, vena cava, sternum and stomach are placed by habit more than by what the film shows",
+            "hila, vena cava, sternum and stomach are placed by habit more than by what the film "
+            "shows",
             "a few of the radiologists' masks lie beside their film (scaled); where V7's "
             "masks show it they are not trained on; they count in the figures, and the figures "
             "where V7 agrees are given too",
