@@ -308,7 +308,7 @@ def normalise(variable: Variable, value: float, unit: str = "") -> float:
     if not math.isfinite(value):
         raise BadValue(f"{variable.name}: expected a number, found {value}; leave it empty")
     converted = _converted(variable, value, unit)
-    slack = 1e-9 * max(1.0, abs(variable.high))
+    slack = 1e-6 * max(1.0, abs(variable.high))  # 0.21 of a 32-bit column lies just below 0.21
     if variable.low - slack <= converted <= variable.high + slack:
         return float(min(max(converted, variable.low), variable.high))
     raise BadValue(

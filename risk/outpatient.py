@@ -31,18 +31,30 @@ def predict(row: Mapping[str, object], table: Table | None = None) -> Estimate:
     """
     table = table or shipped("outpatient")
     try:
-        checked = rows.check(row, VARIABLES)
-        if checked["sex"] == "male" and checked["pregnancy"] == "yes":
-            raise BadValue("pregnancy: expected no for a man, found yes; correct sex or pregnancy")
+        values, reason = answerable(row)
     except BadValue as error:
         return rows.refuse_bad(error, table)
-    missing = tuple(v.name for v in VARIABLES if checked[v.name] is None)
-    needed = [name for name in ("age_years", "sex") if checked[name] is None]
-    if needed:
-        reason = f"expected age_years and sex, found no {' and no '.join(needed)}; enter it"
+    missing = tuple(v.name for v in VARIABLES if values[v.name] is None)
+    if reason:
         return refused(reason, table.label, missing)
     threshold = float(table.card["parameters"]["pneumonia_threshold_extent"])
-    return rows.estimate(table, derive(checked, threshold), missing)
+    return rows.estimate(table, derive(values, threshold), missing)
+
+
+def answerable(row: Mapping[str, object]) -> tuple[dict[str, Value], str]:
+    """The row's checked values, and why there is no answer for such a person, "" where there is.
+
+    Raises
+    ------
+    BadValue : a value is impossible, or contradicts another.
+    """
+    checked = rows.check(row, VARIABLES)
+    if checked["sex"] == "male" and checked["pregnancy"] == "yes":
+        raise BadValue("pregnancy: expected no for a man, found yes; correct sex or pregnancy")
+    needed = [name for name in ("age_years", "sex") if checked[name] is None]
+    if needed:
+        return checked, f"expected age_years and sex, found no {' and no '.join(needed)}; enter it"
+    return checked, ""
 
 
 def predict_table(frame: pd.DataFrame, table: Table | None = None) -> pd.DataFrame:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 from numbers import Real
 
 import pandas as pd
 
+from risk import sheet
 from risk.additive import Z_90, Table, probability
 from risk.estimate import Contribution, Estimate, Value, refused
 from risk.features import TABLES, BadValue, Variable, is_missing, normalise
 
 Predict = Callable[[Mapping[str, object]], Estimate]
+
+BLOCK = 20_000  # rows answered at once: a large table is never held as objects
 
 _WORDS: Mapping[str, str] = {
     "1": "yes",
@@ -41,7 +45,7 @@ def check(row: Mapping[str, object], variables: Sequence[Variable]) -> dict[str,
 
 def known(found: Iterable[object], names: Sequence[str]) -> None:
     """Raise `BadValue` where a column is not one of `names`."""
-    unknown = sorted(str(name) for name in found if name not in names)
+    unknown = sorted(str(name) or "one without a name" for name in found if name not in names)
     if unknown:
         near = get_close_matches(unknown[0], names, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -68,11 +72,11 @@ def _level(variable: Variable, value: object) -> str:
 
 
 def _number(variable: Variable, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (Real, str)):
+    if isinstance(value, bool) or not isinstance(value, (Real, Decimal, str)):
         found = type(value).__name__
         raise BadValue(f"{variable.name}: expected a number, found {found}; correct it")
     try:
-        number = float(value)
+        number = float("_" if isinstance(value, str) and "_" in value else value)  # 1_0 is no 10
     except ValueError:
         raise BadValue(
             f"{variable.name}: expected a number, found {value!r}; correct it or leave it empty"
@@ -116,7 +120,9 @@ def estimate(
 def predict_table(frame: pd.DataFrame, predict: Predict, table: Table) -> pd.DataFrame:
     """One answer per row: status, reason, probability, low, high, log_odds_<variable>...
 
-    A bad row is a row with a reason. An empty table is an error.
+    A bad row is a row with a reason. An empty table is an error. `patient`, `hospital` and `label`
+    may stand in the table: with `patient` and `hours_in_unit`, hours that stand twice or go
+    backwards are refused.
 
     Raises
     ------
@@ -127,27 +133,33 @@ def predict_table(frame: pd.DataFrame, predict: Predict, table: Table) -> pd.Dat
     if frame.columns.has_duplicates:
         twice = sorted({str(c) for c in frame.columns[frame.columns.duplicated()]})
         raise BadValue(f"expected each column once, found twice: {', '.join(twice)}; drop one")
-    known(frame.columns, [v.name for v in TABLES[table.name]])
-    answers = [
-        predict({str(name): value for name, value in row.items()})
-        for row in frame.to_dict("records")
-    ]
-    result = pd.DataFrame(
-        {
-            "status": [a.status for a in answers],
-            "reason": [a.reason for a in answers],
-            "probability": [_or_nan(a.probability) for a in answers],
-            "low": [_or_nan(a.low) for a in answers],
-            "high": [_or_nan(a.high) for a in answers],
-        },
-        index=frame.index,
-    )
+    known(frame.columns, [*(v.name for v in TABLES[table.name]), *sheet.LABELS])
+    disorder = sheet.disorder(frame)
+    inputs = frame.drop(columns=[c for c in sheet.LABELS if c in frame])
+    blocks = []
+    for start in range(0, len(frame), BLOCK):
+        rows = zip(
+            sheet.records(inputs.iloc[start : start + BLOCK]), disorder[start:], strict=False
+        )
+        answers = [refused(why, table.label) if why else predict(row) for row, why in rows]
+        blocks.append(_block(answers, table))
+    return pd.concat(blocks).set_axis(frame.index)
+
+
+def _block(answers: Sequence[Estimate], table: Table) -> pd.DataFrame:
+    columns: dict[str, Sequence[object]] = {
+        "status": [a.status for a in answers],
+        "reason": [a.reason for a in answers],
+        "probability": [_or_nan(a.probability) for a in answers],
+        "low": [_or_nan(a.low) for a in answers],
+        "high": [_or_nan(a.high) for a in answers],
+    }
     for position, term in enumerate(table.terms):
-        result[f"log_odds_{term.variable}"] = [
+        columns[f"log_odds_{term.variable}"] = [
             a.contributions[position].log_odds if a.contributions else math.nan for a in answers
         ]
-    result["log_odds_baseline"] = [_or_nan(a.baseline_log_odds) for a in answers]
-    return result
+    columns["log_odds_baseline"] = [_or_nan(a.baseline_log_odds) for a in answers]
+    return pd.DataFrame(columns)
 
 
 def _or_nan(number: float | None) -> float:

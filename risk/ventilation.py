@@ -32,19 +32,30 @@ def predict(row: Mapping[str, object], table: Table | None = None) -> Estimate:
     """
     table = table or shipped("ventilation")
     try:
-        checked = rows.check(row, VARIABLES)
-        _consistent(checked)
+        values, reason = answerable(row)
     except BadValue as error:
         return rows.refuse_bad(error, table)
-    missing = tuple(v.name for v in VARIABLES if checked[v.name] is None)
+    missing = tuple(v.name for v in VARIABLES if values[v.name] is None and v.name != "ventilated")
+    if reason:
+        return refused(reason, table.label, missing)
+    return rows.estimate(table, derive(values), missing)
+
+
+def answerable(row: Mapping[str, object]) -> tuple[dict[str, Value], str]:
+    """The row's checked values, and why there is no answer for such a patient, "" where there is.
+
+    Raises
+    ------
+    BadValue : a value is impossible, or contradicts another.
+    """
+    checked = rows.check(row, VARIABLES)
+    _consistent(checked)
     if checked["ventilated"] == "yes":
-        reason = "the patient is ventilated already; this model answers only before that"
-        return refused(reason, table.label, missing)
+        return checked, "the patient is ventilated already; this model answers only before that"
     if all(checked[name] is None for name in ONE_OF):
-        reason = f"expected at least one of {', '.join(ONE_OF)}, found none; measure and send one"
-        return refused(reason, table.label, missing)
-    missing = tuple(name for name in missing if name != "ventilated")
-    return rows.estimate(table, derive(checked), missing)
+        names = ", ".join(ONE_OF)
+        return checked, f"expected at least one of {names}, found none; measure and send one"
+    return checked, ""
 
 
 def predict_table(frame: pd.DataFrame, table: Table | None = None) -> pd.DataFrame:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pandas as pd
-
-from risk import outpatient, ventilation
-from risk.features import columns
+from risk import outpatient, sheet, ventilation
+from risk.features import BadValue, columns
 from service.errors import UsageError
 
 MODELS = {"ventilation": ventilation, "outpatient": outpatient}
@@ -21,14 +19,11 @@ def predict(name: str, table: Path, out: Path) -> int:
     ------
     UsageError : the table is missing, empty, unreadable or has unknown columns.
     """
-    if not table.is_file():
-        raise UsageError(f"expected a CSV table at {table}, found no such file: check the path")
     if not out.parent.is_dir():
         raise UsageError(f"expected the folder {out.parent} for -o, found none: make it first")
     try:
-        rows = pd.read_csv(table)
-        found = MODELS[name].predict_table(rows)
-    except (ValueError, pd.errors.ParserError) as error:
+        found = MODELS[name].predict_table(sheet.read(table))
+    except BadValue as error:
         raise UsageError(str(error)) from error
     part = out.with_name(out.name + ".part")
     found.to_csv(part, index=False)
