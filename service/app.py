@@ -28,6 +28,7 @@ from service.auth import Auth, address_of
 from service.context import Services
 from service.dashboard import views
 from service.dicom import listener, web
+from service.dicom.find import Finder
 from service.dicom.ingest import Ingest
 from service.errors import NotAllowedError, OutOfResourcesError, UsageError
 from service.jobs.engine import Engine
@@ -99,6 +100,10 @@ class Parts:
     objects: ObjectStore
     engine: Engine
     ingest: Ingest
+
+    def finder(self) -> Finder:
+        """What answers queries on the DICOM port."""
+        return Finder(self.index, self.objects, clock, self.settings.ae_title)
 
     def close(self) -> None:
         """Let running studies finish, then let go of the stores."""
@@ -227,7 +232,7 @@ class Running:
         try:
             self._server = _server(web_app(self._parts), settings)
             self._parts.engine.start()
-            self._ports = Ports(settings, self._parts.ingest)
+            self._ports = Ports(self._parts)
         except BaseException:
             self._parts.close()  # else the jobs' threads keep the process alive
             raise
@@ -261,7 +266,8 @@ class Running:
 class Ports:
     """The DICOM port: threads here, or several processes on one port, kept alive."""
 
-    def __init__(self, settings: Settings, ingest: Ingest) -> None:
+    def __init__(self, parts: Parts) -> None:
+        settings = parts.settings
         _claim_port("DICOM", settings.dicom_host, settings.dicom_port, "CARINA_DICOM_PORT")
         self._settings = settings
         self._closing = threading.Event()
@@ -269,7 +275,7 @@ class Ports:
         self._children: list[subprocess.Popen[bytes]] = []
         self._keeper = threading.Thread(target=self._keep_alive, name="listeners", daemon=True)
         if settings.listener_processes == 1:
-            self._inside = listener.serve(settings, ingest)
+            self._inside = listener.serve(settings, parts.ingest, parts.finder())
             return
         self._children = [self._spawn() for _ in range(settings.listener_processes)]
         self._keeper.start()
@@ -350,12 +356,12 @@ def listen(settings: Settings, stopped: threading.Event) -> None:
     parts.engine.start()
     try:
         if settings.shared_port:
-            port = listener.serve(settings, parts.ingest)
+            port = listener.serve(settings, parts.ingest, parts.finder())
             threading.Thread(target=_end_with_parent, args=(stopped,), daemon=True).start()
             stopped.wait()
             port.stop()
         else:
-            ports = Ports(settings, parts.ingest)
+            ports = Ports(parts)
             stopped.wait()
             ports.close()
     finally:

@@ -9,7 +9,7 @@ from service.records import AuditEvent, User
 
 
 def read(
-    user: User,
+    actor: User | str,
     at: datetime,
     address: str,
     *,
@@ -17,10 +17,13 @@ def read(
     study_uid: str | None = None,
     what: str = "",
 ) -> AuditEvent:
-    """A user saw one patient's data. `what` names the kind of data, never a value."""
+    """A user, or a DICOM node by its AE title, saw one patient's data.
+
+    `what` names the kind of data, never a value.
+    """
     return AuditEvent(
         at=at,
-        actor=user.username,
+        actor=_name(actor),
         action="read",
         outcome="success",
         patient_id=patient_id,
@@ -31,7 +34,7 @@ def read(
 
 
 def read_list(
-    user: User,
+    actor: User | str,
     at: datetime,
     address: str,
     *,
@@ -39,20 +42,24 @@ def read_list(
     count: int,
     patient_ids: Iterable[str] = (),
 ) -> tuple[AuditEvent, ...]:
-    """A user saw a list: a row for each patient on it, and one with the number of entries."""
+    """A user or a node saw a list: a row for each patient on it, one with the number of entries."""
     seen = tuple(
-        read(user, at, address, patient_id=one, what=f"{what}, as one of a list")
+        read(actor, at, address, patient_id=one, what=f"{what}, as one of a list")
         for one in dict.fromkeys(patient_ids)
     )
     whole = AuditEvent(
         at=at,
-        actor=user.username,
+        actor=_name(actor),
         action="read",
         outcome="success",
         address=address,
         detail=f"{what}: {count}",
     )
     return (*seen, whole)
+
+
+def _name(actor: User | str) -> str:
+    return actor if isinstance(actor, str) else actor.username
 
 
 def write(

@@ -27,6 +27,14 @@ class Settings(BaseSettings):
     dicom_port: int = Field(11112, ge=0, le=65535, description="port of the DICOM listener")
     ae_title: str = Field("CARINA", min_length=1, max_length=16, description="called AE title")
     allowed_ae_titles: tuple[str, ...] = Field((), description="calling AE titles; empty: any")
+    dicom_tls_certificate: Path | None = Field(
+        None, description="PEM certificate chain of the DICOM port; set: the port speaks TLS alone"
+    )
+    dicom_tls_key: Path | None = Field(None, description="PEM private key of that certificate")
+    dicom_tls_ca: Path | None = Field(
+        None, description="PEM certificates of the authorities that DICOM peers are checked against"
+    )
+    dicom_tls_mutual: bool = Field(False, description="peers must show a certificate as well")
     listener_processes: int = Field(1, ge=1, le=16, description="listener processes on one port")
     shared_port: bool = Field(False, description="set by Carina for its own listener processes")
     max_associations: int = Field(64, ge=1, le=1000, description="associations per listener")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,20 +26,23 @@ from service.errors import DeliveryError, UsageError
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 60.0
 MAX_PDU_BYTES = 128 << 10
-_DESTINATION = re.compile(r"(?P<ae>[^@\\\x00-\x1f]{1,16})@(?P<host>[^@\s]+):(?P<port>\d{1,5})")
+_DESTINATION = re.compile(
+    r"(?P<ae>[^@\\\x00-\x1f]{1,16})@(?P<host>[^@\s]+):(?P<port>\d{1,5})(?P<tls>/tls)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where results go."""
+    """Where results go, and whether they go there over TLS."""
 
     ae_title: str
     host: str
     port: int
+    tls: bool = False
 
 
 def parse_destination(text: str) -> Destination:
-    """Read `AETITLE@host:port`; an IPv6 address stands in brackets.
+    """Read `AETITLE@host:port` or `AETITLE@host:port/tls`; an IPv6 address stands in brackets.
 
     Raises
     ------
@@ -47,19 +51,24 @@ def parse_destination(text: str) -> Destination:
     found = _DESTINATION.fullmatch(text.strip())
     if found is None or not 0 < int(found["port"]) < 65536 or not found["ae"].strip():
         raise UsageError(
-            f"expected a destination like PACS@host:104, found {text!r}; "
+            f"expected a destination like PACS@host:104 or PACS@host:2762/tls, found {text!r}; "
             "correct CARINA_DESTINATIONS"
         )
-    return Destination(found["ae"].strip(), found["host"].strip("[]"), int(found["port"]))
+    return Destination(
+        found["ae"].strip(), found["host"].strip("[]"), int(found["port"]), bool(found["tls"])
+    )
 
 
-def send(data: bytes, destination: str, calling_ae: str = "CARINA") -> None:
+def send(
+    data: bytes, destination: str, calling_ae: str = "CARINA", tls: ssl.SSLContext | None = None
+) -> None:
     """Send a DICOM file and wait until the destination says that it is stored.
 
     Parameters
     ----------
     data : a whole DICOM file.
-    destination : `AETITLE@host:port`.
+    destination : `AETITLE@host:port`, with `/tls` behind it where it speaks TLS.
+    tls : how TLS is spoken, for such a destination.
 
     Raises
     ------
@@ -68,19 +77,19 @@ def send(data: bytes, destination: str, calling_ae: str = "CARINA") -> None:
     """
     ds = dcmread(io.BytesIO(data))
     context = build_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
-    with _association(destination, context, calling_ae) as assoc:
+    with _association(destination, context, calling_ae, tls) as assoc:
         answer = assoc.send_c_store(ds)
     _check_answer(answer, destination)
 
 
-def echo(destination: str, calling_ae: str = "CARINA") -> None:
+def echo(destination: str, calling_ae: str = "CARINA", tls: ssl.SSLContext | None = None) -> None:
     """Ask a destination for a sign of life (C-ECHO).
 
     Raises
     ------
     DeliveryError : it does not answer.
     """
-    with _association(destination, build_context(VERIFICATION), calling_ae) as assoc:
+    with _association(destination, build_context(VERIFICATION), calling_ae, tls) as assoc:
         answer = assoc.send_c_echo()
     _check_answer(answer, destination)
 
@@ -96,16 +105,23 @@ class _ApplicationEntity(AE):
 
 @contextmanager
 def _association(
-    destination: str, context: PresentationContext, calling_ae: str
+    destination: str, context: PresentationContext, calling_ae: str, tls: ssl.SSLContext | None
 ) -> Iterator[Association]:
     where = parse_destination(destination)
+    if where.tls and tls is None:
+        raise UsageError(f"expected TLS to be set up for {destination}, found that it is not")
     ae = _ApplicationEntity(ae_title=calling_ae)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION
     ae.connection_timeout = ae.acse_timeout = CONNECT_TIMEOUT_S
     ae.dimse_timeout = ae.network_timeout = ANSWER_TIMEOUT_S
     assoc = ae.associate(
-        where.host, where.port, [context], ae_title=where.ae_title, max_pdu=MAX_PDU_BYTES
+        where.host,
+        where.port,
+        [context],
+        ae_title=where.ae_title,
+        max_pdu=MAX_PDU_BYTES,
+        tls_args=(tls, where.host) if where.tls and tls is not None else None,
     )
     if not assoc.is_established:
         raise DeliveryError(_why_no_association(assoc, destination))

@@ -1,4 +1,4 @@
-"""The DICOM port: C-ECHO and C-STORE, by several processes on one port if need be.
+"""The DICOM port: C-ECHO, C-STORE and C-FIND, by several processes on one port if need be.
 
 The data set is written as received and never decoded here. Against hostile or broken peers: every
 wait has an end, connections are counted before a thread is spent on them, and one message cannot
@@ -8,7 +8,9 @@ grow beyond the largest object.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,11 +23,13 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from service.dicom import find, tls
+from service.dicom.find import Finder
 from service.dicom.header import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from service.dicom.ingest import Ingest
 from service.dicom.sop_classes import VERIFICATION, is_storable
 from service.dicom.transport import ClosingSocket
-from service.errors import CarinaError
+from service.errors import CarinaError, UsageError
 from service.settings import Settings
 
 MAX_PDU_BYTES = 128 << 10  # 1.5 times faster than pynetdicom's 16 KiB
@@ -36,6 +40,9 @@ _SPARE_CONNECTIONS = 16  # beyond the limit: enough to be told "local limit exce
 _MESSAGE_OVERHEAD = 1 << 20  # command set and PDU headers beside the data set
 _CHUNK_BYTES = 64 << 10  # pynetdicom reads 4 KiB at a time
 _PROCESSING_FAILURE = 0x0110  # PS3.7 C.5
+_SUCCESS, _PENDING, _PENDING_KEYS_IGNORED, _CANCELLED = 0x0000, 0xFF00, 0xFF01, 0xFE00
+_NO_SUCH_QUERY = 0xA900  # PS3.4 C.4.1.1.4: the identifier does not fit the SOP class
+_UNABLE_TO_FIND = 0xC001
 _POLL_S = 0.05
 
 _log = structlog.get_logger(__name__)
@@ -63,12 +70,18 @@ class Listener:
             assoc.abort()
 
 
-def serve(settings: Settings, ingest: Ingest) -> Listener:
+def serve(settings: Settings, ingest: Ingest, finder: Finder | None = None) -> Listener:
     """Open the DICOM port and serve it in threads of this process.
+
+    Parameters
+    ----------
+    finder : answers queries. They are offered to the titles of the allow-list alone: who is not
+        known to us is told nothing of a patient.
 
     Raises
     ------
     OSError : the port is taken by a program that does not share it.
+    UsageError : TLS is configured with files that cannot be used.
     """
     _config.LOG_HANDLER_LEVEL = "none"  # else each message is formatted, patient data included
     ae = AE(ae_title=settings.ae_title)
@@ -85,9 +98,11 @@ def serve(settings: Settings, ingest: Ingest) -> Listener:
         (settings.dicom_host, settings.dicom_port),
         ae_title=settings.ae_title,
         contexts=[build_context(VERIFICATION)],
+        ssl_context=tls.of_listener(settings),
         evt_handlers=[
-            (evt.EVT_REQUESTED, _offer),
+            (evt.EVT_REQUESTED, _offer, [finder if settings.allowed_ae_titles else None]),
             (evt.EVT_C_STORE, _store, [ingest]),
+            (evt.EVT_C_FIND, _find, [finder]),
             (evt.EVT_DIMSE_RECV, _message_complete),
         ],
         server_class=_SharedPortServer,
@@ -107,8 +122,7 @@ def serve(settings: Settings, ingest: Ingest) -> Listener:
 
 def _store(event: evt.Event, ingest: Ingest) -> Dataset:
     """Answer a C-STORE request once its object is durable (PS3.4 B.2.3)."""
-    title = event.assoc.requestor.ae_title
-    calling = "".join(letter for letter in title if letter.isprintable()).strip()
+    calling = _calling(event)
     request = cast(C_STORE, event.request)
     try:
         taken = ingest.take(
@@ -130,6 +144,37 @@ def _store(event: evt.Event, ingest: Ingest) -> Dataset:
     return _status(0x0000)
 
 
+def _find(event: evt.Event, finder: Finder | None) -> Iterator[tuple[Dataset, Dataset | None]]:
+    """Answer a C-FIND request, match by match (PS3.4 C.4.1)."""
+    calling = _calling(event)
+    if finder is None:
+        yield _status(_PROCESSING_FAILURE, "queries are not offered to this caller"), None
+        return
+    try:
+        question = find.read(event.identifier, str(event.request.AffectedSOPClassUID))
+        pending = _PENDING_KEYS_IGNORED if question.ignored else _PENDING
+        for match in finder.answers(question, calling, event.assoc.requestor.address):
+            if event.is_cancelled:
+                yield _status(_CANCELLED), None
+                return
+            yield _status(pending), match
+    except UsageError as error:
+        yield _status(_NO_SUCH_QUERY, error.message), None
+    except CarinaError as error:
+        _log.warning("query refused", source=calling, why=error.message)
+        yield _status(error.dicom_status, error.message), None
+    except Exception:  # noqa: BLE001
+        # The edge to the network: the traceback is for us.
+        _log.exception("query failed by a fault", source=calling)
+        yield _status(_UNABLE_TO_FIND, "internal fault; ask again later"), None
+
+
+def _calling(event: evt.Event) -> str:
+    """AE title of the peer, fit for a log."""
+    title = event.assoc.requestor.ae_title
+    return "".join(letter for letter in title if letter.isprintable()).strip()
+
+
 def _status(code: int, comment: str = "") -> Dataset:
     response = Dataset()
     response.Status = code
@@ -138,7 +183,7 @@ def _status(code: int, comment: str = "") -> Dataset:
     return response
 
 
-def _offer(event: evt.Event) -> None:
+def _offer(event: evt.Event, finder: Finder | None) -> None:
     """Support what is proposed, as far as it can be stored, in the order of the sender.
 
     PS3.8 leaves the choice among proposed transfer syntaxes to us. The sender names first what it
@@ -154,6 +199,10 @@ def _offer(event: evt.Event) -> None:
         for sop_class, syntaxes in proposals.items()
         if (storable := [uid for uid in syntaxes if is_storable(sop_class, uid)])
     ]
+    if finder is not None:
+        event.assoc.acceptor.supported_contexts += [
+            build_context(model, list(find.TRANSFER_SYNTAXES)) for model in find.LEVELS
+        ]
 
 
 class _MessageBudget:
@@ -187,6 +236,7 @@ class _SharedPortServer(ThreadedAssociationServer):
     def __init__(self, *arguments: Any, max_message_bytes: int, shared: bool, **named: Any) -> None:
         self.max_message_bytes = max_message_bytes
         self.shared = shared
+        self.agreeing = threading.Semaphore(_SPARE_CONNECTIONS)  # connections that agree on TLS
         super().__init__(*arguments, **named)
 
     def server_bind(self) -> None:
@@ -195,6 +245,19 @@ class _SharedPortServer(ThreadedAssociationServer):
             listening = cast(socket.socket, self.socket)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         super().server_bind()
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        """Accept a connection; TLS is agreed on later, in its own thread.
+
+        A peer that connects and says nothing would otherwise hold up all others.
+        """
+        connection, address = cast(socket.socket, self.socket).accept()
+        if self.ssl_context is not None:
+            connection.settimeout(ACSE_TIMEOUT_S)
+            connection = self.ssl_context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Close a connection at once when far too many are open."""
@@ -221,6 +284,26 @@ class _BoundedSocket(ClosingSocket):
 
 class _BoundedHandler(RequestHandler):
     """Gives each association a budget of bytes for one message."""
+
+    def handle(self) -> None:
+        """Agree on TLS where it is configured, then serve the association."""
+        if isinstance(self.request, ssl.SSLSocket) and not self._agreed(self.request):
+            self.request.close()
+            return
+        super().handle()
+
+    def _agreed(self, connection: ssl.SSLSocket) -> bool:
+        agreeing = cast(_SharedPortServer, self.server).agreeing
+        if not agreeing.acquire(blocking=False):
+            return False
+        try:
+            connection.do_handshake()
+        except OSError as error:  # ssl.SSLError is one
+            _log.warning("TLS was not agreed on", why=getattr(error, "reason", "") or "silence")
+            return False
+        finally:
+            agreeing.release()
+        return True
 
     def _create_association(self) -> Association:
         assoc = super()._create_association()

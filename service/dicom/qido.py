@@ -19,8 +19,8 @@ from service.records import Instance, StudyFilter, StudySummary
 from service.store.index import Index
 
 MAX_RESULTS = 1000
-_SERIES_KEYS = ("Modality", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription")
-_INSTANCE_KEYS = (
+SERIES_KEYS = ("Modality", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription")
+INSTANCE_KEYS = (
     "SOPClassUID",
     "SOPInstanceUID",
     "InstanceNumber",
@@ -128,7 +128,7 @@ def series_json(
             "SeriesNumber": _number(more, "SeriesNumber"),
             "NumberOfSeriesRelatedInstances": len(members),
         }
-        if _matches(values, query, _SERIES_KEYS):
+        if _matches(values, query, SERIES_KEYS):
             found.append(_with_fields(dicom_json.of_values(values), more, query))
     return found
 
@@ -152,7 +152,7 @@ def instances_json(
         }
         numbers = ("InstanceNumber", "Rows", "Columns", "BitsAllocated", "NumberOfFrames")
         values |= {keyword: _number(more, keyword) for keyword in numbers}
-        if _matches(values, query, _SERIES_KEYS + _INSTANCE_KEYS):
+        if _matches(values, query, SERIES_KEYS + INSTANCE_KEYS):
             found.append(_with_fields(dicom_json.of_values(values), more, query))
     return found
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from ssl import SSLContext
 from typing import Literal
 from uuid import UUID, uuid5
 
@@ -26,6 +27,7 @@ from service.errors import (
 from service.jobs.artifacts import unpack_structures
 from service.jobs.pipeline import log_failure
 from service.records import OWN_SOURCE, AuditEvent, Delivery, Instance, StudyResult
+from service.settings import Settings
 from service.store.index import Index
 from service.store.objects import ObjectStore
 
@@ -45,7 +47,7 @@ class Outbox:
     segmentation : header of the film, result, masks (20, H, W) -> SEG file.
         Both give the same UID for the same result.
     send : file and destination; raises DeliveryError to be tried again.
-    destinations : `AETITLE@host:port`.
+    destinations : `AETITLE@host:port`, with `/tls` behind it for TLS.
     """
 
     report: Callable[[Dataset, StudyResult], bytes]
@@ -220,19 +222,33 @@ def _failed(tried: Delivery, why: str) -> Delivery:
     return replace(tried, state="failed" if given_up else "waiting", message=why)
 
 
-def check_destinations(destinations: Sequence[str]) -> None:
-    """Raise UsageError for a destination of another form than `AETITLE@host:port`."""
-    from service.dicom.deliver import parse_destination  # noqa: PLC0415  # pynetdicom is slow
+def check_destinations(settings: Settings) -> None:
+    """Look at the destinations before anything is sent.
 
-    for destination in destinations:
-        parse_destination(destination)
+    Raises
+    ------
+    UsageError : one has another form, or TLS is asked for with files that cannot be used.
+    """
+    _tls(settings)
 
 
-def default_outbox(destinations: tuple[str, ...], calling_ae: str) -> Outbox:
+def _tls(settings: Settings) -> SSLContext | None:
+    """How TLS is spoken to the destinations; None where none of them speaks it."""
+    from service.dicom import deliver, tls  # noqa: PLC0415  # pynetdicom is slow
+
+    secured = [deliver.parse_destination(one).tls for one in settings.destinations]
+    return tls.of_destination(settings) if any(secured) else None
+
+
+def default_outbox(settings: Settings) -> Outbox:
     """The SR and SEG of `dicom/objects.py`, sent by C-STORE."""
     from service.dicom import deliver, objects  # noqa: PLC0415  # highdicom takes a second to load
 
-    def send(data: bytes, destination: str) -> None:
-        deliver.send(data, destination, calling_ae)
+    context = _tls(settings)
 
-    return Outbox(objects.severity_report, objects.structures_segmentation, send, destinations)
+    def send(data: bytes, destination: str) -> None:
+        deliver.send(data, destination, settings.ae_title, context)
+
+    return Outbox(
+        objects.severity_report, objects.structures_segmentation, send, settings.destinations
+    )

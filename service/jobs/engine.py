@@ -111,10 +111,10 @@ class Engine:
 
         Raises
         ------
-        UsageError : a destination has another form than `AETITLE@host:port`.
+        UsageError : a destination has another form, or its TLS cannot be set up.
         OutOfResourcesError : another engine works in this process.
         """
-        delivery.check_destinations(self.settings.destinations)
+        delivery.check_destinations(self.settings)
         self.migrate()
         self._client = DBOSClient(
             system_database_url=self.settings.jobs_url,
@@ -204,7 +204,7 @@ class Engine:
                 self._science = Science(
                     models=self._models or default_models(),
                     risk=self._risk_models or default_risk_models(),
-                    outbox=self._outbox or default_outbox(settings.destinations, settings.ae_title),
+                    outbox=self._outbox or default_outbox(settings),
                 )
             return self._science
 

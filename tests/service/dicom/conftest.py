@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from service.dicom.find import Finder
 from service.dicom.ingest import Ingest
 from service.dicom.listener import Listener, serve
 from service.settings import Settings
@@ -60,10 +61,10 @@ def listen(ward: Ward) -> Iterator[Callable[..., Listener]]:
     """Open a DICOM port with some settings; it is closed after the test."""
     open_ports: list[Listener] = []
 
-    def start(**chosen: object) -> Listener:
+    def start(finder: Finder | None = None, **chosen: object) -> Listener:
         defaults = {"dicom_host": "127.0.0.1", "dicom_port": 0}
         settings = Settings.model_validate({**defaults, **chosen})
-        open_ports.append(serve(settings, ward.ingest))
+        open_ports.append(serve(settings, ward.ingest, finder))
         return open_ports[-1]
 
     yield start

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from service.dicom import codes, header, listener
+from service.dicom import codes, find, header, listener
 from service.dicom.sop_classes import STORAGE_CLASSES, TRANSFER_SYNTAXES, is_storable
 from service.records import SCORED_CLASSES
 
@@ -34,6 +34,15 @@ def test_it_lists_exactly_the_transfer_syntaxes_that_are_accepted():
     assert all(is_storable(STORAGE_CLASSES[0], uid) for uid in listed)
     assert not is_storable(STORAGE_CLASSES[0], "1.2.840.10008.1.2.4.94")
     assert not is_storable("1.2.840.10008.1.1", listed[0])
+
+
+def test_it_lists_exactly_the_queries_that_are_answered():
+    listed = re.findall(
+        r"^\| .* - FIND \| ([\d.]+) \| (.+) \|$",
+        section("### 5.5", "### 5.6"),
+        re.MULTILINE,
+    )
+    assert {uid: tuple(levels.split(", ")) for uid, levels in listed} == dict(find.LEVELS)
 
 
 def test_its_numbers_and_names_are_those_of_the_code():

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from service.jobs.delivery import default_outbox, prepare, send_due
 from service.jobs.pipeline import Models, run_study
 from service.records import StudyResult
+from service.settings import Settings
 from tests.service.jobs.science import NOW, SMALL, Pacs, Ward, film, label, outbox, refusing
 
 
@@ -80,7 +81,7 @@ def test_the_shipped_sr_and_seg_belong_to_the_film(ward: Ward) -> None:
     before = ward.take(film(day="20260201"))
     run_study(before, ward.index, ward.objects, SMALL, NOW)
     result = result_of(ward)
-    box = default_outbox((), "CARINA")
+    box = default_outbox(Settings())
     prepare(result.result_id, ward.index, ward.objects, box, NOW)
     assert modalities(ward, result) == ["CR", "SR", "SEG"]
     source, sr, seg = (

@@ -14,6 +14,7 @@ from models.phantom import draw
 from service.jobs.delivery import default_outbox, prepare
 from service.jobs.pipeline import default_models, run_study
 from service.records import StudyResult
+from service.settings import Settings
 from tests.service.jobs.science import NOW, Ward, film
 
 
@@ -85,7 +86,7 @@ def test_the_reports_carry_the_scores_and_the_masks(
     judged: tuple[Ward, StudyResult, StudyResult],
 ) -> None:
     ward, _, after = judged
-    prepare(after.result_id, ward.index, ward.objects, default_outbox((), "CARINA"), NOW)
+    prepare(after.result_id, ward.index, ward.objects, default_outbox(Settings()), NOW)
     made = {
         one.modality: dcmread(io.BytesIO(ward.objects.get(one.object_key)))
         for one in ward.index.instances(after.study_uid)

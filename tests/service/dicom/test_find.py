@@ -1,0 +1,207 @@
+"""Queries on the DICOM port, asked by pynetdicom and by dcmtk."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pynetdicom import AE
+
+from service.dicom import find
+from service.dicom.deliver import send
+from service.dicom.find import LEVELS, PATIENT_ROOT, STUDY_ROOT, Finder
+from service.dicom.listener import Listener
+from service.errors import UsageError
+from tests.service.dicom.films import as_file, film
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def identifier(level: str, **keys: str) -> Dataset:
+    ds = Dataset()
+    ds.QueryRetrieveLevel = level
+    for keyword, value in keys.items():
+        tag = tag_for_keyword(keyword)
+        ds.add(DataElement(tag, dictionary_VR(tag), value, validation_mode=IGNORE))
+    return ds
+
+
+def ask(
+    listener: Listener, question: Dataset, model: str = STUDY_ROOT
+) -> tuple[int, list[Dataset]]:
+    """Final status and matches of one C-FIND with pynetdicom."""
+    ae = AE(ae_title="PACS")
+    ae.add_requested_context(model)
+    assoc = ae.associate("127.0.0.1", listener.port, ae_title="CARINA")
+    assert assoc.is_established
+    answers = list(assoc.send_c_find(question, model))
+    assoc.release()
+    matches = [match for status, match in answers if status.Status in (0xFF00, 0xFF01)]
+    return answers[-1][0].Status, [match for match in matches if match is not None]
+
+
+@pytest.fixture
+def node(ward, listen):
+    """A port that answers queries of PACS, with two patients' films behind it."""
+    finder = Finder(ward.index, ward.objects, lambda: NOW, "CARINA")
+    listener = listen(finder, allowed_ae_titles=("PACS",))
+    films = [film(), film(), film()]
+    for ds, (patient, name, day) in zip(
+        films,
+        [
+            ("P1", "Okafor^Ada", "20260101"),
+            ("P1", "Okafor^Ada", "20260215"),
+            ("P2", "Äbel^Ö", "20260220"),
+        ],
+        strict=True,
+    ):
+        ds.SpecificCharacterSet = "ISO_IR 192"
+        ds.PatientID, ds.PatientName, ds.StudyDate = patient, name, day
+        send(as_file(ds), f"CARINA@127.0.0.1:{listener.port}", "PACS")
+    return listener, films, ward
+
+
+def test_a_study_is_found_by_patient_name_with_wildcards_and_day(node):
+    listener, films, _ = node
+    keys = {"PatientName": "oka*", "StudyDate": "20260201-", "StudyInstanceUID": ""}
+    status, found = ask(listener, identifier("STUDY", **keys))
+    assert status == 0x0000
+    assert [ds.StudyInstanceUID for ds in found] == [films[1].StudyInstanceUID]
+    assert found[0].PatientName == "Okafor^Ada"
+    assert found[0].StudyDate == "20260215"
+    assert found[0].RetrieveAETitle == "CARINA"
+
+
+def test_an_answer_holds_the_keys_asked_for_and_no_others(node):
+    listener, _, _ = node
+    _, found = ask(listener, identifier("STUDY", PatientID="P2", StudyID="", BodyPartExamined=""))
+    held = {element.keyword for element in found[0]}
+    assert held == {
+        "SpecificCharacterSet", "QueryRetrieveLevel", "RetrieveAETitle",
+        "PatientID", "StudyID", "BodyPartExamined",
+    }  # fmt: skip
+
+
+def test_a_name_in_its_own_letters_comes_back_as_it_was_sent(node):
+    listener, _, _ = node
+    _, found = ask(listener, identifier("STUDY", PatientID="P2", PatientName=""))
+    assert str(found[0].PatientName) == "Äbel^Ö"
+
+
+def test_series_and_images_are_found_below_their_study(node):
+    listener, films, _ = node
+    ds = films[0]
+    above = {"StudyInstanceUID": ds.StudyInstanceUID}
+    _, series = ask(listener, identifier("SERIES", **above, SeriesInstanceUID="", Modality=""))
+    assert [one.SeriesInstanceUID for one in series] == [ds.SeriesInstanceUID]
+    above["SeriesInstanceUID"] = ds.SeriesInstanceUID
+    _, images = ask(listener, identifier("IMAGE", **above, SOPInstanceUID="", Rows=None))
+    assert [one.SOPInstanceUID for one in images] == [ds.SOPInstanceUID]
+    assert images[0].Rows == ds.Rows
+
+
+def test_a_patient_with_several_studies_is_told_once(node):
+    listener, _, _ = node
+    question = identifier("PATIENT", PatientName="", PatientID="")
+    status, found = ask(listener, question, PATIENT_ROOT)
+    assert status == 0x0000
+    assert sorted(ds.PatientID for ds in found) == ["P1", "P2"]
+
+
+def test_more_studies_than_a_page_are_all_told(node, monkeypatch):
+    monkeypatch.setattr(find, "PAGE", 1)
+    listener, films, _ = node
+    _, found = ask(listener, identifier("STUDY", StudyInstanceUID=""))
+    assert {ds.StudyInstanceUID for ds in found} == {ds.StudyInstanceUID for ds in films}
+
+
+def test_no_match_is_success_without_an_answer(node):
+    status, found = ask(node[0], identifier("STUDY", PatientID="NOBODY"))
+    assert (status, found) == (0x0000, [])
+
+
+def test_a_key_by_which_nothing_is_matched_is_said_so(node):
+    question = identifier("STUDY", PatientID="P1", StudyDescription="chest")
+    ae = AE(ae_title="PACS")
+    ae.add_requested_context(STUDY_ROOT)
+    assoc = ae.associate("127.0.0.1", node[0].port, ae_title="CARINA")
+    statuses = [status.Status for status, _ in assoc.send_c_find(question, STUDY_ROOT)]
+    assoc.release()
+    assert statuses == [0xFF01, 0xFF01, 0x0000]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        identifier("PATIENT", PatientID="P1"),  # no level of the study root model
+        identifier("SERIES", SeriesInstanceUID=""),
+        identifier("IMAGE", StudyInstanceUID="1.2.3"),
+        identifier("SERIES", StudyInstanceUID="1.2.3\\1.2.4"),
+        identifier("STUDY", StudyDate="TODAY"),
+    ],
+)
+def test_a_question_that_cannot_be_is_refused_with_words(node, question):
+    assert ask(node[0], question) == (0xA900, [])
+
+
+def test_a_caller_that_is_not_on_the_list_gets_no_query(ward, listen):
+    finder = Finder(ward.index, ward.objects, lambda: NOW, "CARINA")
+    listener = listen(finder)  # an empty list: anybody may send, nobody may ask
+    ae = AE(ae_title="ANYBODY")
+    ae.add_requested_context(STUDY_ROOT)
+    assoc = ae.associate("127.0.0.1", listener.port, ae_title="CARINA")
+    assert not assoc.is_established
+    assert [str(one.abstract_syntax) for one in assoc.rejected_contexts] == [STUDY_ROOT]
+
+
+def test_what_a_node_is_told_is_in_the_audit(node):
+    listener, _, ward = node
+    ask(listener, identifier("STUDY", PatientID="P1"))
+    seen = [one for one in ward.index.audits(patient_id="P1") if one.action == "read"]
+    assert {one.actor for one in seen} == {"PACS"}
+    assert seen[0].detail == "C-FIND STUDY, as one of a list"
+
+
+def test_dcmtk_finds_a_study(node):
+    listener, films, _ = node
+    findscu: str | None = shutil.which("findscu")
+    if findscu is None:
+        pytest.skip("left out: findscu is not installed (Debian: apt install dcmtk)")
+    keys = [
+        "QueryRetrieveLevel=STUDY",
+        "PatientID=P1",
+        "StudyInstanceUID",
+        "NumberOfStudyRelatedInstances",
+    ]
+    chosen = [word for key in keys for word in ("-k", key)]
+    said = subprocess.run(
+        [findscu, "-S", "-aet", "PACS", "-aec", "CARINA", *chosen, "127.0.0.1", str(listener.port)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    uids = re.findall(r"\[([\d.]+)\s*\].*StudyInstanceUID", said.stdout + said.stderr)
+    assert set(uids) == {films[0].StudyInstanceUID, films[1].StudyInstanceUID}
+
+
+@given(
+    level=st.sampled_from([*LEVELS[PATIENT_ROOT], "", "WARD"]),
+    keys=st.dictionaries(
+        st.sampled_from(["PatientID", "StudyInstanceUID", "SeriesInstanceUID", "StudyTime"]),
+        st.text(alphabet="0123456789.*?\\", max_size=20),
+    ),
+)
+def test_reading_a_question_either_works_or_is_refused(level, keys):
+    with contextlib.suppress(UsageError):
+        question = find.read(identifier(level, **keys), PATIENT_ROOT)
+        assert not set(question.matches) & set(question.ignored)
+        assert set(question.wanted) == set(keys)
