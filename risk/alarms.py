@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from risk.data import HORIZON_H, Cohort
-from risk.statistics import Floats
+from risk.statistics import Floats, Interval
 
 SILENCE_H = HORIZON_H  # an alarm speaks for the horizon: the next one only after it
 
@@ -37,10 +37,6 @@ class Alarms:
     lead_h: float
     lead_h_low_quartile: float
     lead_h_high_quartile: float
-
-    def as_dict(self) -> dict[str, float]:
-        """Rounded, for a card."""
-        return {key: round(float(value), 4) for key, value in asdict(self).items()}
 
 
 def at_share_caught(cohort: Cohort, p: Floats, share: float) -> Alarms:
@@ -74,6 +70,33 @@ def at_share_caught(cohort: Cohort, p: Floats, share: float) -> Alarms:
         float(quartiles[0]),
         float(quartiles[2]),
     )
+
+
+def with_intervals(
+    cohort: Cohort, p: Floats, share: float, samples: int, seed: int = 3
+) -> dict[str, dict[str, float]]:
+    """`at_share_caught` for a card, each figure with its 95 % interval by patient.
+
+    The threshold is sought anew in each bootstrap sample.
+    """
+    found = asdict(at_share_caught(cohort, p, share))
+    generator = np.random.default_rng(seed)
+    patients, index = np.unique(cohort.patient, return_inverse=True)
+    rows_of = np.split(np.argsort(index, kind="stable"), np.cumsum(np.bincount(index))[:-1])
+    light = replace(cohort, rows=pd.DataFrame(index=range(len(cohort))))
+    draws = []
+    for _ in range(samples):
+        drawn = [rows_of[one] for one in generator.integers(0, len(patients), len(patients))]
+        rows = np.concatenate(drawn)
+        again = np.repeat(np.arange(len(drawn)), [len(one) for one in drawn])
+        sample = replace(light.take(rows), patient=again)
+        draws.append(asdict(at_share_caught(sample, p[rows], share)))
+    return {
+        key: Interval(
+            float(value), *np.percentile([one[key] for one in draws], [2.5, 97.5]).tolist()
+        ).as_dict()
+        for key, value in found.items()
+    }
 
 
 def _spoken(rows: pd.DataFrame) -> NDArray[np.bool_]:

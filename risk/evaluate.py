@@ -10,16 +10,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from risk import additive, alarms, data, plots, statistics
-from risk.additive import Table
+from risk.basis import Config, Spec
+from risk.borrowed import borrow
+from risk.choice import choose
 from risk.data import Cohort
-from risk.fit import Config, Spec, fit
+from risk.fit import fit
+from risk.folds import folds, random_folds
+from risk.prior import Prior
 from risk.published import NEWS2_STEPS, news2_parts
 from risk.statistics import Floats
-from risk.train import Name, derived, load, settings_for, train, with_local_terms
+from risk.train import Name, derived, lender, load, settings_for, train, with_local_terms
 
 SAMPLES = 500
+MIN_OUTCOMES = 20  # of a group, for figures of its own
 PARTITIONS = 4  # other ways to deal the groups out: how much the figure owes to one way
 THRESHOLDS: Mapping[Name, Floats] = {
     "ventilation": np.linspace(0.01, 0.20, 39),
@@ -66,15 +72,20 @@ def evaluate(
     settings = settings_for(name, quick)
     settings = with_local_terms(name, settings) if data_path.is_file() else settings
     cohort = load(name, data_path)
-    model = Judged(name, out_of_fold(settings, cohort))
+    samples = 40 if quick else SAMPLES
+    lent = lender(name, settings, data_path)
+    prior = lent.prior if lent else None
+    model = Judged(name, out_of_fold(settings, cohort, prior=prior))
     judged = [model, *comparators(name, settings, cohort)]
-    metrics = figures(name, cohort, judged, 40 if quick else SAMPLES)
-    if name == "ventilation" and not data_path.is_file():
-        metrics["external_cinc2012"] = external(table, data.risk_folder(data_path), quick)
+    metrics = figures(name, cohort, judged, samples)
+    if lent is not None:
+        theirs = derived(name, data.cinc(data.risk_folder(data_path)))
+        metrics["without_cinc2012"] = without_the_other_set(settings, cohort, model, samples)
+        metrics["cinc2012"] = by_set(settings, cohort, theirs, samples // 5)
     metrics["auroc_of_other_partitions"] = [
         round(statistics.rank(cohort.label, log_odds).auroc(), 4)
         for log_odds in (
-            out_of_fold(settings, cohort, random_folds(cohort.group, settings.folds, seed))
+            out_of_fold(settings, cohort, random_folds(cohort.group, settings.folds, seed), prior)
             for seed in range(1 if quick else PARTITIONS)
         )
     ]
@@ -87,33 +98,18 @@ def evaluate(
     return metrics
 
 
-def folds(group: np.ndarray, count: int) -> np.ndarray:
-    """(n,) fold of each row; a group is never split, the folds are about equally large.
-
-    The largest group first, each to the emptiest fold: scikit-learn's GroupKFold, its ties too.
-    """
-    groups, index, sizes = np.unique(group, return_inverse=True, return_counts=True)
-    filled = np.zeros(min(count, len(groups)))
-    fold_of = np.zeros(len(groups), dtype=np.int64)
-    for one in np.argsort(sizes, kind="stable")[::-1]:
-        fold_of[one] = int(np.argmin(filled))
-        filled[fold_of[one]] += sizes[one]
-    return np.asarray(fold_of[index])
-
-
-def random_folds(group: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """(n,) fold of each row; the groups are dealt out at random."""
-    groups, index = np.unique(group, return_inverse=True)
-    dealt = np.random.default_rng(seed).permutation(len(groups)) % count
-    return np.asarray(dealt[index])
-
-
-def out_of_fold(settings: Config, cohort: Cohort, fold: np.ndarray | None = None) -> Floats:
-    """(n,) log-odds, each from a fit that never saw the row's group."""
+def out_of_fold(
+    settings: Config,
+    cohort: Cohort,
+    fold: NDArray[np.int64] | None = None,
+    prior: Prior | None = None,
+) -> Floats:
+    """(n,) log-odds, each from a fit that never saw the row's group, nor chose with it."""
     log_odds = np.zeros(len(cohort))
     fold = folds(cohort.group, settings.folds) if fold is None else fold
     for one in np.unique(fold):
-        fitted = fit(settings, cohort.take(fold != one))
+        train = cohort.take(fold != one)
+        fitted = fit(choose(settings, train, prior), train, prior=prior)
         log_odds[fold == one] = fitted.log_odds(cohort.rows[fold == one])
     return log_odds
 
@@ -131,11 +127,12 @@ def comparators(name: Name, settings: Config, cohort: Cohort) -> list[Judged]:
         "ROX": -ratio / rows["respiratory_rate"].fillna(18.0),
         "SpO2/FiO2": -ratio,
         "NEWS2": news2_partial(rows),
+        "qCSI": qcsi_partial(rows),
     }
     judged = []
     for score, values in scores.items():
         spec = Spec("score", quantiles=2, trend=1)
-        plain = replace(settings, terms=(spec,), ridge=0.1, smooth=0.0)
+        plain = replace(settings, terms=(spec,), ridge=0.1, smooth=0.0, choices={})
         column = replace(cohort, rows=pd.DataFrame({"score": values}))
         judged.append(Judged(score, _monotone(out_of_fold(plain, column), values)))
     return judged
@@ -156,6 +153,17 @@ def news2_partial(rows: pd.DataFrame) -> pd.Series:
         known = {n: float(v) for n, v in zip(names, values, strict=True) if not np.isnan(v)}
         totals.append(float(sum(news2_parts(dict(known), bool(breathing)).values())))
     return pd.Series(totals, index=rows.index)
+
+
+def qcsi_partial(rows: pd.DataFrame) -> pd.Series:
+    """qCSI with unknown parts as normal; where only FiO2 is known, the flow that would give it."""
+    oxygen = rows["fio2"].fillna(0.21)
+    flow = rows["oxygen_flow"].fillna(((oxygen - 0.20) / 0.04).where(oxygen > 0.21, 0.0))
+    lowest = rows["spo2_min_6h"].fillna(rows["spo2"]).fillna(97.0)
+    breaths = rows["respiratory_rate"].fillna(18.0)
+    rate_points = 1.0 * (breaths > 22) + 1.0 * (breaths > 28)
+    spo2_points = 2.0 * (lowest <= 92) + 3.0 * (lowest <= 88)
+    return rate_points + spo2_points + 4.0 * (flow > 2) + 1.0 * (flow > 4)
 
 
 def figures(name: Name, cohort: Cohort, judged: list[Judged], samples: int) -> dict[str, Any]:
@@ -194,14 +202,14 @@ def figures(name: Name, cohort: Cohort, judged: list[Judged], samples: int) -> d
         }
         for one in judged[1:]
     }
-    metrics["decision_curve"] = decision_curve(name, cohort, judged)
+    metrics["decision_curve"] = decision_curve(name, cohort, judged, draws[:200])
     if name == "ventilation" and np.isfinite(cohort.onset).any():
-        metrics["at_80_percent_of_onsets"] = alarms.at_share_caught(cohort, p, 0.8).as_dict()
+        metrics["at_80_percent_of_onsets"] = alarms.with_intervals(cohort, p, 0.8, samples // 5)
         metrics["auroc_without_last_2_h"] = round(_without_last(cohort, model, 2.0), 4)
         metrics["auroc_first_day"] = round(_at_hours(cohort, model, 0, 24), 4)
         metrics["auroc_after_first_day"] = round(_at_hours(cohort, model, 24, np.inf), 4)
     if name == "outpatient":
-        metrics["per_group"] = per_group(cohort, model)
+        metrics["per_group"] = per_group(cohort, model, draws[:200])
     return metrics
 
 
@@ -226,57 +234,120 @@ def _at_hours(cohort: Cohort, model: Judged, first: float, last: float) -> float
     return statistics.rank(cohort.label[keep], model.log_odds[keep]).auroc()
 
 
-def decision_curve(name: Name, cohort: Cohort, judged: list[Judged]) -> dict[str, Any]:
-    """Net benefit per 1000 rows at some thresholds, and where the model is best."""
-    thresholds = THRESHOLDS[name]
-    mine = statistics.net_benefit(cohort.label, judged[0].probability, thresholds)
-    others = [np.maximum(statistics.treat_all(cohort.label, thresholds), 0.0)]
-    for one in judged[1:]:
-        others.append(statistics.net_benefit(cohort.label, one.probability, thresholds))
-    best = mine >= np.max(others, axis=0) - 1e-12
+def decision_curve(
+    name: Name, cohort: Cohort, judged: list[Judged], draws: list[Floats]
+) -> dict[str, Any]:
+    """Net benefit per 1000 rows at some thresholds, and where the model is best.
+
+    `margin_...` is the model's net benefit less the best of acting on everyone and the comparators;
+    `least_margin_per_1000` is the least over all thresholds, an `at_..._per_1000` one of them.
+    """
+    thresholds, label = THRESHOLDS[name], cohort.label
+
+    def margins(weights: Floats | None) -> Floats:
+        mine, *theirs = (
+            statistics.net_benefit(label, one.probability, thresholds, weights) for one in judged
+        )
+        everyone = statistics.treat_all(label, thresholds, weights)
+        return np.asarray(1000 * (mine - np.max([everyone, *theirs], axis=0)), dtype=np.float64)
+
+    mine = 1000 * statistics.net_benefit(label, judged[0].probability, thresholds)
+    found = margins(None)
+    drawn = np.array([margins(weights) for weights in draws])
+    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
     shown = np.linspace(0, len(thresholds) - 1, 6).astype(int)
     return {
         "thresholds": [round(float(t), 3) for t in thresholds[shown]],
-        "model_per_1000": [round(1000 * float(v), 3) for v in mine[shown]],
-        "best_other_per_1000": [round(1000 * float(v), 3) for v in np.max(others, axis=0)[shown]],
-        "share_of_thresholds_where_best": round(float(best.mean()), 3),
+        "model_per_1000": [round(float(v), 3) for v in mine[shown]],
+        "margin_per_1000": [round(float(v), 3) for v in found[shown]],
+        "margin_low": [round(float(v), 3) for v in low[shown]],
+        "margin_high": [round(float(v), 3) for v in high[shown]],
+        "share_of_thresholds_where_best": round(float((found >= 0).mean()), 3),
+        "share_of_thresholds_above_no_one": round(float((mine >= 0).mean()), 3),
+        "least_margin_per_1000": {
+            "value": round(float(found.min()), 4),
+            "low": round(float(low[found.argmin()]), 4),
+            "high": round(float(high[found.argmin()]), 4),
+            "threshold": round(float(thresholds[found.argmin()]), 3),
+        },
     }
 
 
-def per_group(cohort: Cohort, model: Judged) -> dict[str, Any]:
+def per_group(cohort: Cohort, model: Judged, draws: list[Floats]) -> dict[str, Any]:
     """AUROC and expected over observed of each held-out group with 20 outcomes or more."""
-    ratios, areas = [], []
-    for one in np.unique(cohort.group):
-        here = cohort.group == one
-        if cohort.label[here].sum() >= 20:
-            p = model.probability[here]
-            ratios.append(statistics.expected_over_observed(cohort.label[here], p))
-            areas.append(statistics.rank(cohort.label[here], p).auroc())
-    if not ratios:
+    index = np.unique(cohort.group, return_inverse=True)[1]
+    kept = np.bincount(index, cohort.label) >= MIN_OUTCOMES
+    if not kept.any():
         return {"groups": 0}
+
+    def ratios(weights: Floats | None = None) -> Floats:
+        w = np.ones(len(cohort)) if weights is None else weights
+        expected = np.bincount(index, w * model.probability)
+        return np.asarray(expected[kept] / np.bincount(index, w * cohort.label)[kept])
+
+    areas = [
+        statistics.rank(cohort.label[index == one], model.log_odds[index == one]).auroc()
+        for one in np.flatnonzero(kept)
+    ]
     return {
-        "groups": len(ratios),
-        "expected_over_observed_median": round(float(np.median(ratios)), 4),
+        "groups": int(kept.sum()),
+        "expected_over_observed_median": statistics.interval(
+            lambda w: float(np.median(ratios(w))), draws
+        ).as_dict(),
         "expected_over_observed_quartiles": [
-            round(float(v), 4) for v in np.quantile(ratios, [0.25, 0.75])
+            round(float(v), 4) for v in np.quantile(ratios(), [0.25, 0.75])
         ],
         "auroc_median": round(float(np.median(areas)), 4),
     }
 
 
-def external(table: Table, folder: Path, quick: bool) -> dict[str, Any]:
-    """The served table on CinC 2012, which has no SpO2, no oxygen and no usable breathing rate."""
-    cohort = derived("ventilation", data.cinc(folder))
-    terms = tuple(t for t in table.terms if t.variable != "gcs")  # fitted on that very set
-    log_odds = replace(table, terms=terms).log_odds(
-        {t.variable: cohort.rows[t.variable].tolist() for t in terms}
-    )
-    draws = statistics.resample(cohort.patient, 20 if quick else 200, seed=2)
-    ranked = statistics.rank(cohort.label, log_odds)
+def without_the_other_set(
+    settings: Config, cohort: Cohort, model: Judged, samples: int
+) -> dict[str, Any]:
+    """The same model, fitted and chosen without CinC 2012: what that set gives."""
+    log_odds = out_of_fold(settings, cohort)
+    mine, theirs = (statistics.rank(cohort.label, one) for one in (model.log_odds, log_odds))
+    draws = statistics.resample(cohort.patient, samples, seed=1)
     return {
-        "rows": len(cohort),
-        "patients_with_outcome": len(np.unique(cohort.patient[cohort.label])),
-        "auroc": statistics.interval(ranked.auroc, draws).as_dict(),
+        "auroc": statistics.interval(theirs.auroc, draws).as_dict(),
+        "auroc_below_model": statistics.interval(
+            lambda w: mine.auroc(w) - theirs.auroc(w), draws
+        ).as_dict(),
+    }
+
+
+def by_set(settings: Config, cohort: Cohort, theirs: Cohort, samples: int) -> dict[str, Any]:
+    """CinC 2012, each of its sets held out.
+
+    `alone` is the fit on the other set; `model` the eICU fit pulled towards it. There is no SpO2,
+    no oxygen and no usable breathing rate, and the coma scale is no part of `model`.
+    """
+    figures: dict[str, Any] = {}
+    for number, held in enumerate(("set_a", "set_b")):
+        test = theirs.take(theirs.group == number)
+        lent = borrow(settings, theirs.take(theirs.group != number), 1)
+        pulled = fit(choose(settings, cohort, lent.prior), cohort, prior=lent.prior)
+        draws = statistics.resample(test.patient, samples, seed=2)
+        figures[held] = {
+            "rows": len(test),
+            "patients_with_outcome": len(np.unique(test.patient[test.label])),
+            "alone": _discrimination(test, lent.fitted.log_odds(test.rows), draws),
+            "model": _discrimination(test, pulled.log_odds(test.rows), draws),
+        }
+    return figures
+
+
+def _discrimination(cohort: Cohort, log_odds: Floats, draws: list[Floats]) -> dict[str, Any]:
+    """AUROC, slope and expected over observed, each with its interval."""
+    label, p = cohort.label, Judged("", log_odds).probability
+    return {
+        "auroc": statistics.interval(statistics.rank(label, log_odds).auroc, draws).as_dict(),
+        "calibration_slope": statistics.interval(
+            lambda w: statistics.calibration(label, log_odds, w)[1], draws[:100]
+        ).as_dict(),
+        "expected_over_observed": statistics.interval(
+            lambda w: statistics.expected_over_observed(label, p, w), draws
+        ).as_dict(),
     }
 
 

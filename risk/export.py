@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from risk.additive import Table, Term
-from risk.fit import Basis, Config, Fit, design
+from risk.basis import Basis, Config, design
+from risk.fit import Fit
 
 Floats = NDArray[np.float64]
 

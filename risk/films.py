@@ -1,13 +1,17 @@
 """What the films with an outcome say about severity: its weight, and where pneumonia begins.
 
 No public data has both films and ventilation times. The weight of the severity score is fitted
-here, apart from the vital signs, on the few films whose patients' course is known, and shrunk.
+here, apart from the vital signs, on the few films whose patients' course is known, and shrunk
+three times: for how the films were selected, towards zero for how few they are, and for what SpO2
+and oxygen already say.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +21,7 @@ from scipy.optimize import minimize
 from risk.additive import Term
 
 SOURCE = "films with an outcome (Cohen et al. 2020), fitted apart from the vital signs"
+SCORES = "severity_held_out.csv"
 PRIOR_SD = 0.25  # log-odds per point of extent: what a careful reader would believe beforehand
 # The share of severity's weight that SpO2 and oxygen need already carry. No data here has films
 # and vital signs together, so this is a stated choice, not a fit.
@@ -26,23 +31,63 @@ NEUTRAL_EXTENT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
-    """Log-odds per point of extent (0-8).
+class Slope:
+    """Log-odds of an outcome per point of extent (0-8), age and sex adjusted.
 
-    Parameters
-    ----------
-    raw, standard_error : as fitted, with age and sex; the error is a bootstrap by patient.
-    shrunk : towards zero by the prior, then by the overlap with SpO2.
+    Every patient counts once, whatever the number of films; the error is a bootstrap by patient.
     """
 
-    raw: float
+    value: float
     standard_error: float
-    shrunk: float
-    shrunk_error: float
     films: int
     patients: int
     events: int
+
+    def as_dict(self) -> dict[str, float]:
+        """Rounded, for a card."""
+        return {
+            "value": round(self.value, 4),
+            "low": round(self.value - 1.96 * self.standard_error, 4),
+            "high": round(self.value + 1.96 * self.standard_error, 4),
+            "films": self.films,
+            "patients": self.patients,
+            "patients_with_outcome": self.events,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """Log-odds per point of extent (0-8) that the ventilation model adds.
+
+    Parameters
+    ----------
+    slopes : by outcome and choice of films; "intubated" is where the weight starts.
+    selection : the share that is left in each patient's earliest film when the projection is
+        adjusted for. Later films and bedside films show a course that is already decided.
+    shrunk : times `selection`, pulled to zero by the prior, less the overlap with SpO2.
+    """
+
+    slopes: Mapping[str, Slope]
+    selection: float
+    shrunk: float
+    shrunk_error: float
     scored_by: str
+
+    def for_the_card(self) -> dict[str, Any]:
+        """What the card says of this term."""
+        return {
+            "severity_slopes": {name: one.as_dict() for name, one in self.slopes.items()},
+            "severity_selection": round(self.selection, 4),
+            "severity_prior_standard_deviation": PRIOR_SD,
+            "severity_overlap_with_spo2": OVERLAP,
+            "severity_weight_used": round(self.shrunk, 4),
+            "severity_weight_used_standard_error": round(self.shrunk_error, 4),
+            "severity_neutral_extent": NEUTRAL_EXTENT,
+            "severity_scored_by": self.scored_by,
+        }
+
+
+START, STRICTEST = "intubated", "intubated: earliest film, projection adjusted"
 
 
 def severity_weight(
@@ -55,42 +100,66 @@ def severity_weight(
     data : folder with `radiographs.csv`.
     scores : CSV with `file` and `extent`, held-out predictions of the severity model; without
         it, the readers' mean geographic extent is used.
-    samples : bootstrap samples of the patients, for the standard error.
+    samples : bootstrap samples of the patients, for the standard errors.
     """
     films, scored_by = scored_films(data, scores)
-    films = films[films["intubated"].isin(["Y", "N"]) & films["extent"].notna()]
-    films = films.sort_values(["patient", "file"])
-    label = np.asarray(films["intubated"] == "Y", dtype=np.float64)
-    design = np.column_stack(
-        [
-            films["extent"].to_numpy(float),
-            (films["age"].fillna(films["age"].median()).to_numpy(float) - 55) / 15,
-            (films["sex"] == "M").to_numpy(float) - 0.5,
-        ]
+    films = films[films["extent"].notna() & (films["source"] != "nih")]
+    early = films.sort_values(["patient", "day", "file"]).groupby("patient").head(1)
+    slopes = {}
+    for outcome in (START, "went_icu"):
+        slopes[outcome] = _slope_of(films, outcome, False, samples, seed)
+        slopes[f"{outcome}: earliest film, projection adjusted"] = _slope_of(
+            early, outcome, True, samples, seed
+        )
+    whole, strict = slopes[START], slopes[STRICTEST]
+    selection = float(np.clip(strict.value / whole.value, 0.0, 1.0)) if whole.value > 0 else 0.0
+    error = strict.standard_error
+    trust = PRIOR_SD**2 / (PRIOR_SD**2 + error**2)
+    return Weight(
+        slopes,
+        selection,
+        max(whole.value, 0.0) * selection * trust * (1 - OVERLAP),
+        float(np.sqrt(trust) * error * (1 - OVERLAP)),
+        scored_by,
     )
+
+
+def _slope_of(
+    films: pd.DataFrame, outcome: str, projection: bool, samples: int, seed: int
+) -> Slope:
+    """The slope among the films whose outcome is known."""
+    films = films[films[outcome].isin(["Y", "N"])].sort_values(["patient", "file"])
+    label = np.asarray(films[outcome] == "Y", dtype=np.float64)
+    adjusted = [
+        (films["age"].fillna(films["age"].median()).to_numpy(float) - 55) / 15,
+        (films["sex"] == "M").to_numpy(float) - 0.5,
+    ]
+    if projection:
+        adjusted.append((films["view"] != "PA").to_numpy(float) - 0.5)
+    design = np.column_stack([films["extent"].to_numpy(float), *adjusted])
     patients, index, counts = np.unique(
         films["patient"].to_numpy(str), return_inverse=True, return_counts=True
     )
     per_film = 1.0 / counts[index]
-    raw = _slope(design, label, per_film)
     generator = np.random.default_rng(seed)
     share = np.full(len(patients), 1 / len(patients))
     draws = [
         _slope(design, label, per_film * generator.multinomial(len(patients), share)[index])
         for _ in range(samples)
     ]
-    error = float(np.std(draws))
-    trust = PRIOR_SD**2 / (PRIOR_SD**2 + error**2)
-    return Weight(
-        raw,
-        error,
-        max(raw, 0.0) * trust * (1 - OVERLAP),
-        float(np.sqrt(trust) * error * (1 - OVERLAP)),
+    return Slope(
+        _slope(design, label, per_film),
+        float(np.std(draws)),
         len(films),
         len(patients),
-        int(films[films["intubated"] == "Y"]["patient"].nunique()),
-        scored_by,
+        int(films[films[outcome] == "Y"]["patient"].nunique()),
     )
+
+
+def scores_beside(data: Path) -> Path | None:
+    """The held-out predictions that lie in a data folder, None where there are none."""
+    path = data / SCORES
+    return path if path.is_file() else None
 
 
 def scored_films(data: Path, scores: Path | None) -> tuple[pd.DataFrame, str]:

@@ -86,18 +86,25 @@ def calibration(
     0 and 1 are perfect; a slope below 1 means predictions that are too extreme.
     """
     w = np.ones(len(label)) if weights is None else weights
-    x = np.column_stack([np.ones(len(label)), log_odds])
-    share = float((w @ label) / w.sum())
-    b = np.array([np.log(share / (1 - share)), 0.0])
+    intercept, slope = logistic(log_odds[:, None], label, w)
+    return float(intercept), float(slope)
+
+
+def logistic(columns: Floats, label: Flags, weights: Floats) -> Floats:
+    """(1 + P,) intercept and weights of a plain logistic regression of the outcome."""
+    x = np.column_stack([np.ones(len(label)), columns])
+    share = float((weights @ label) / weights.sum())
+    b = np.zeros(x.shape[1])
+    b[0] = np.log(share / (1 - share))
     for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(x @ b, -30.0, 30.0)))
-        gradient = x.T @ (w * (label - p))
-        hessian = (x * (w * p * (1 - p))[:, None]).T @ x
+        gradient = x.T @ (weights * (label - p))
+        hessian = (x * (weights * p * (1 - p))[:, None]).T @ x
         step = np.linalg.solve(hessian, gradient)
         b = b + step
         if np.abs(step).max() < 1e-9:
             break
-    return float(b[0]), float(b[1])
+    return np.asarray(b, dtype=np.float64)
 
 
 def expected_over_observed(label: Flags, p: Floats, weights: Floats | None = None) -> float:
@@ -106,17 +113,26 @@ def expected_over_observed(label: Flags, p: Floats, weights: Floats | None = Non
     return float((w @ p) / (w @ label))
 
 
-def net_benefit(label: Flags, p: Floats, thresholds: Floats) -> Floats:
+def net_benefit(
+    label: Flags, p: Floats, thresholds: Floats, weights: Floats | None = None
+) -> Floats:
     """Benefit per row of acting where p reaches each threshold (Vickers and Elkin 2006)."""
-    acted = p[None, :] >= thresholds[:, None]
-    true = (acted & label).mean(axis=1)
-    false = (acted & ~label).mean(axis=1)
+    w = np.ones(len(label)) if weights is None else weights
+    reached = np.searchsorted(thresholds, p, side="right")
+    true = _at_or_above(reached, w * label, len(thresholds)) / w.sum()
+    false = _at_or_above(reached, w * ~label, len(thresholds)) / w.sum()
     return np.asarray(true - false * thresholds / (1 - thresholds), dtype=np.float64)
 
 
-def treat_all(label: Flags, thresholds: Floats) -> Floats:
+def _at_or_above(reached: NDArray[np.int64], weights: Floats, count: int) -> Floats:
+    """(count,) weight of the rows whose probability reaches each threshold."""
+    held = np.bincount(reached, weights, minlength=count + 1)
+    return np.asarray(np.cumsum(held[::-1])[::-1][1:], dtype=np.float64)
+
+
+def treat_all(label: Flags, thresholds: Floats, weights: Floats | None = None) -> Floats:
     """Net benefit of acting on everyone."""
-    share = float(label.mean())
+    share = float(np.average(label, weights=weights))
     return np.asarray(share - (1 - share) * thresholds / (1 - thresholds), dtype=np.float64)
 
 

@@ -12,10 +12,13 @@ import pandas as pd
 
 from risk import additive, data, deterioration, films
 from risk.additive import Table, Term
+from risk.basis import Config, Spec, config
+from risk.borrowed import Borrowed, Kept, borrow, gcs_term, kept
+from risk.choice import choose
 from risk.data import Cohort
 from risk.export import independence, rescale, to_table
 from risk.features import TABLES
-from risk.fit import Config, Spec, config, fit
+from risk.fit import fit
 
 Name = Literal["ventilation", "outpatient"]
 DERIVED_UNITS = {
@@ -36,7 +39,9 @@ def train(
     data_path : a folder laid out like the project's data, or one CSV or Parquet table of your
         own (`carina risk columns` and `label`, `patient`, optionally `hospital`).
     quick : few bootstrap samples, for tests.
-    scores : CSV of held-out severity predictions (`file`, `extent`) for the severity term.
+    scores : CSV of held-out severity predictions (`file`, `extent`) for the severity term, as
+        `python -m benchmarks.severity_held_out` writes it; without it, one of that name in the
+        data folder, or else the readers' extent.
 
     Raises
     ------
@@ -45,7 +50,7 @@ def train(
     settings = settings_for(name, quick)
     cohort = load(name, data_path)
     local = data_path.is_file()
-    table = tabulate(name, settings, cohort, data_path, scores)
+    table = tabulate(name, settings, cohort, data_path, scores or films.scores_beside(data_path))
     table.write(out / f"{name}.json")
     if name == "outpatient" and not local:
         folder = data.risk_folder(data_path)
@@ -56,9 +61,9 @@ def train(
 
 
 def settings_for(name: Name, quick: bool) -> Config:
-    """The packaged settings, cut short for a quick run."""
+    """The packaged settings, cut short for a quick run: few bootstraps, penalties as they are."""
     settings = config(name)
-    return replace(settings, bootstraps=3) if quick else settings
+    return replace(settings, bootstraps=3, choices={}) if quick else settings
 
 
 def load(name: Name, path: Path) -> Cohort:
@@ -102,15 +107,40 @@ def tabulate(
     """Fit on `cohort` and add the terms that were fitted or published elsewhere."""
     local = data_path.is_file()
     settings = with_local_terms(name, settings) if local else settings
-    fitted = fit(settings, cohort, settings.bootstraps)
+    lent = lender(name, settings, data_path)
+    settings = choose(settings, cohort, lent.prior if lent else None)
+    fitted = fit(settings, cohort, settings.bootstraps, lent.prior if lent else None)
     source = "local data" if local else SOURCES[name]
     table = to_table(name, settings, fitted, units(name), source)
     table = rescale(table, independence(table, fitted, cohort.rows))
-    extra, parameters = ((), {}) if local else apart(name, data_path, scores)
+    extra: tuple[Term, ...] = ()
+    parameters: dict[str, Any] = {}
+    if lent is not None:
+        table = replace(table, terms=named_after(table.terms, lent, settings))
+        held = kept(settings, cohort, lent, settings.bootstraps)
+        extra, parameters = ventilation_apart(data_path, scores, lent, held)
+    elif not local:
+        extra, parameters = outpatient_apart(data_path, scores)
     if name == "outpatient":
         parameters.setdefault("pneumonia_threshold_extent", DEFAULT_THRESHOLD)
     card = card_for(name, settings, cohort, local, parameters)
     return replace(table, terms=(*table.terms, *extra), card=card)
+
+
+def lender(name: Name, settings: Config, data_path: Path) -> Borrowed | None:
+    """What CinC 2012 lends the ventilation model; None for the others and for local data."""
+    if name != "ventilation" or data_path.is_file():
+        return None
+    theirs = derived(name, data.cinc(data.risk_folder(data_path)))
+    return borrow(settings, theirs, settings.bootstraps)
+
+
+def named_after(terms: tuple[Term, ...], lent: Borrowed, settings: Config) -> tuple[Term, ...]:
+    """The terms, those that were pulled towards the other set's curves saying so."""
+    if settings.borrow <= 0:
+        return terms
+    both = f"{SOURCES['ventilation']}, pulled towards PhysioNet/CinC 2012 (ODC-BY 1.0)"
+    return tuple(replace(t, source=both) if t.variable in lent.shared else t for t in terms)
 
 
 SOURCES: Mapping[Name, str] = {
@@ -145,54 +175,31 @@ def units(name: Name) -> dict[str, str]:
     return {**{v.name: v.unit for v in TABLES[name]}, **DERIVED_UNITS}
 
 
-def apart(
-    name: Name, data_path: Path, scores: Path | None
+def outpatient_apart(
+    data_path: Path, scores: Path | None
 ) -> tuple[tuple[Term, ...], dict[str, Any]]:
-    """The terms that were not fitted on the model's own set, and what the card says of them."""
-    if name == "outpatient":
-        points = deterioration.from_publication(data.risk_folder(data_path) / "published")
-        threshold = films.pneumonia_threshold(data_path, scores)
-        parameters: dict[str, Any] = {
-            "pneumonia_threshold_extent": threshold,
-            "log_odds_per_4c_point": round(points.log_odds_per_point(), 6),
-        }
-        return deterioration.terms(points), parameters
-    weight = films.severity_weight(data_path, scores)
-    gcs = gcs_term(data.risk_folder(data_path))
-    parameters = {
-        "severity_weight_raw": round(weight.raw, 4),
-        "severity_weight_standard_error": round(weight.standard_error, 4),
-        "severity_weight_used": round(weight.shrunk, 4),
-        "severity_overlap_with_spo2": films.OVERLAP,
-        "severity_neutral_extent": films.NEUTRAL_EXTENT,
-        "severity_films": weight.films,
-        "severity_patients": weight.patients,
-        "severity_intubated_patients": weight.events,
-        "severity_scored_by": weight.scored_by,
+    """The published terms of the outpatient model, and what the card says of them."""
+    points = deterioration.from_publication(data.risk_folder(data_path) / "published")
+    parameters: dict[str, Any] = {
+        "pneumonia_threshold_extent": films.pneumonia_threshold(data_path, scores),
+        "log_odds_per_4c_point": round(points.log_odds_per_point(), 6),
     }
-    return (gcs, films.severity_term(weight)), parameters
+    return deterioration.terms(points), parameters
 
 
-GCS_SOURCE = "PhysioNet/CinC 2012 (ODC-BY 1.0), fitted apart and halved"
-
-
-def gcs_term(folder: Path) -> Term:
-    """The coma scale's curve from CinC 2012, halved, zero at 15 and exactly zero when missing."""
-    settings = config("gcs")
-    cohort = data.cinc(folder)
-    fitted = fit(settings, cohort, settings.bootstraps)
-    whole = to_table("gcs", settings, fitted, {"gcs": "points"}, GCS_SOURCE)
-    term = next(term for term in whole.terms if term.variable == "gcs")
-    halved = [0.5 * (value - term.log_odds[-1]) for value in term.log_odds]
-    variance = [0.25 * (v + term.variance[-1]) for v in term.variance]
-    spread = float(np.var(halved)) + max(variance)
-    return replace(
-        term,
-        log_odds=tuple(round(v, 6) for v in halved),
-        variance=tuple(round(v, 6) for v in variance),
-        missing_log_odds=0.0,
-        missing_variance=round(spread, 6),
-    )
+def ventilation_apart(
+    data_path: Path, scores: Path | None, lent: Borrowed, held: Kept
+) -> tuple[tuple[Term, ...], dict[str, Any]]:
+    """The terms of coma scale and film, which were fitted apart, and what the card says of them."""
+    weight = films.severity_weight(data_path, scores)
+    parameters = {
+        "cinc2012_share_kept": round(held.share, 4),
+        "cinc2012_share_kept_standard_error": round(held.standard_error, 4),
+        "cinc2012_ridge": lent.settings.ridge,
+        "cinc2012_smooth": lent.settings.smooth,
+        **weight.for_the_card(),
+    }
+    return (gcs_term(lent, held), films.severity_term(weight)), parameters
 
 
 def card_for(

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from risk.basis import Config, Spec, basis, config
 from risk.data import Cohort
 from risk.export import independence, rescale, to_table
-from risk.fit import Config, Spec, basis, config, fit
+from risk.fit import fit
 
 SETTINGS = Config(
     "9.9.9",
@@ -108,7 +109,7 @@ def test_a_constant_variable_gets_a_basis() -> None:
     assert np.isfinite(one.columns(pd.Series([2.0, np.nan]))).all()
 
 
-@pytest.mark.parametrize("name", ["ventilation", "outpatient", "gcs"])
+@pytest.mark.parametrize("name", ["ventilation", "outpatient", "cinc2012"])
 def test_the_packaged_settings_can_be_read(name: str) -> None:
     settings = config(name)
     assert settings.terms
