@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -318,10 +319,8 @@ def normalise(variable: Variable, value: float, unit: str = "") -> float:
 
 
 def _converted(variable: Variable, value: float, unit: str) -> float:
-    own = SAME_UNIT.get(variable.unit, frozenset({variable.unit}))
-    base = base_name(variable.name)
-    rules = [rule for rule in CONVERSIONS if rule.variable == base]
-    if unit and unit not in own:
+    rules = _rules(base_name(variable.name))
+    if unit and unit not in SAME_UNIT.get(variable.unit, frozenset({variable.unit})):
         for rule in rules:
             if unit in rule.units:
                 return value * rule.factor + _offset(rule, variable)
@@ -329,13 +328,17 @@ def _converted(variable: Variable, value: float, unit: str) -> float:
             f"{variable.name}: expected the unit {variable.unit}, found {unit!r}; "
             "send it in that unit"
         )
-    if unit or variable.name.endswith("_slope_6h"):
+    if unit or variable.low <= value <= variable.high or variable.name.endswith("_slope_6h"):
         return value
     for rule in rules:
-        inside = variable.low <= value <= variable.high
-        if not inside and rule.certain_low <= value <= rule.certain_high:
+        if rule.certain_low <= value <= rule.certain_high:
             return value * rule.factor + _offset(rule, variable)
     return value
+
+
+@cache
+def _rules(name: str) -> tuple[Conversion, ...]:
+    return tuple(rule for rule in CONVERSIONS if rule.variable == name)
 
 
 def _offset(rule: Conversion, variable: Variable) -> float:

@@ -37,8 +37,7 @@ def predict(row: Mapping[str, object], table: Table | None = None) -> Estimate:
     missing = tuple(v.name for v in VARIABLES if values[v.name] is None)
     if reason:
         return refused(reason, table.label, missing)
-    threshold = float(table.card["parameters"]["pneumonia_threshold_extent"])
-    return rows.estimate(table, derive(values, threshold), missing)
+    return rows.estimate(table, derive(values, _threshold(table)), missing)
 
 
 def answerable(row: Mapping[str, object]) -> tuple[dict[str, Value], str]:
@@ -60,7 +59,12 @@ def answerable(row: Mapping[str, object]) -> tuple[dict[str, Value], str]:
 def predict_table(frame: pd.DataFrame, table: Table | None = None) -> pd.DataFrame:
     """`predict` for every row of a table; see `rows.predict_table`."""
     table = table or shipped("outpatient")
-    return rows.predict_table(frame, lambda row: predict(row, table), table)
+    threshold = _threshold(table)
+    return rows.predict_table(frame, answerable, lambda row: derive(row, threshold), table)
+
+
+def _threshold(table: Table) -> float:
+    return float(table.card["parameters"]["pneumonia_threshold_extent"])
 
 
 def derive(checked: Mapping[str, Value], threshold: float) -> dict[str, Value]:

@@ -8,14 +8,16 @@ from decimal import Decimal
 from difflib import get_close_matches
 from numbers import Real
 
+import numpy as np
 import pandas as pd
 
 from risk import sheet
 from risk.additive import Z_90, Table, probability
 from risk.estimate import Contribution, Estimate, Value, refused
 from risk.features import TABLES, BadValue, Variable, is_missing, normalise
+from risk.sheet import Answerable
 
-Predict = Callable[[Mapping[str, object]], Estimate]
+Derive = Callable[[Mapping[str, Value]], dict[str, Value]]
 
 BLOCK = 20_000  # rows answered at once: a large table is never held as objects
 
@@ -38,9 +40,14 @@ def check(row: Mapping[str, object], variables: Sequence[Variable]) -> dict[str,
     ------
     BadValue : an unknown column, a wrong type, an impossible value. The message says what to do.
     """
-    names = [variable.name for variable in variables]
-    known(row, names)
-    return {variable.name: _value(variable, row.get(variable.name)) for variable in variables}
+    checked: dict[str, Value] = {variable.name: None for variable in variables}
+    if not row.keys() <= checked.keys():
+        known(row, list(checked))
+    for variable in variables:
+        value = row.get(variable.name)
+        if not is_missing(value):
+            checked[variable.name] = (_level if variable.levels else _number)(variable, value)
+    return checked
 
 
 def known(found: Iterable[object], names: Sequence[str]) -> None:
@@ -53,12 +60,6 @@ def known(found: Iterable[object], names: Sequence[str]) -> None:
             f"expected the columns of `carina risk columns`, found also {', '.join(unknown)}"
             f"{hint}; rename or drop it"
         )
-
-
-def _value(variable: Variable, value: object) -> Value:
-    if is_missing(value):
-        return None
-    return _level(variable, value) if variable.levels else _number(variable, value)
 
 
 def _level(variable: Variable, value: object) -> str:
@@ -117,12 +118,14 @@ def estimate(
     )
 
 
-def predict_table(frame: pd.DataFrame, predict: Predict, table: Table) -> pd.DataFrame:
+def predict_table(
+    frame: pd.DataFrame, answerable: Answerable, derive: Derive, table: Table
+) -> pd.DataFrame:
     """One answer per row: status, reason, probability, low, high, log_odds_<variable>...
 
-    A bad row is a row with a reason. An empty table is an error. `patient`, `hospital` and `label`
-    may stand in the table: with `patient` and `hours_in_unit`, hours that stand twice or go
-    backwards are refused.
+    The same numbers as `estimate` row by row, many rows at once. A bad row is a row with a reason;
+    an empty table is an error. `patient`, `hospital` and `label` may stand in the table: with
+    `patient` and `hours_in_unit`, hours that stand twice or go backwards are refused.
 
     Raises
     ------
@@ -138,32 +141,53 @@ def predict_table(frame: pd.DataFrame, predict: Predict, table: Table) -> pd.Dat
     inputs = frame.drop(columns=[c for c in sheet.LABELS if c in frame])
     blocks = []
     for start in range(0, len(frame), BLOCK):
-        rows = zip(
-            sheet.records(inputs.iloc[start : start + BLOCK]), disorder[start:], strict=False
-        )
-        answers = [refused(why, table.label) if why else predict(row) for row, why in rows]
-        blocks.append(_block(answers, table))
+        cells = sheet.records(inputs.iloc[start : start + BLOCK])
+        reasons, values = disorder[start : start + BLOCK], []
+        for place, row in enumerate(cells):
+            found, reason = _tried(answerable, row)
+            reasons[place] = reasons[place] or reason
+            if not reasons[place]:
+                values.append(derive(found))
+        blocks.append(_block(reasons, values, table))
     return pd.concat(blocks).set_axis(frame.index)
 
 
-def _block(answers: Sequence[Estimate], table: Table) -> pd.DataFrame:
-    columns: dict[str, Sequence[object]] = {
-        "status": [a.status for a in answers],
-        "reason": [a.reason for a in answers],
-        "probability": [_or_nan(a.probability) for a in answers],
-        "low": [_or_nan(a.low) for a in answers],
-        "high": [_or_nan(a.high) for a in answers],
+def _tried(answerable: Answerable, row: dict[str, object]) -> tuple[dict[str, Value], str]:
+    try:
+        return answerable(row)
+    except BadValue as error:
+        return {}, str(error)
+
+
+def _block(
+    reasons: Sequence[str], values: Sequence[Mapping[str, Value]], table: Table
+) -> pd.DataFrame:
+    """Answers of some rows; `values` are those of the rows without a reason, in their order."""
+    answered = np.array([not reason for reason in reasons])
+    variance = np.full(len(values), table.baseline_variance)
+    terms = np.empty((len(values), len(table.terms)))
+    for place, term in enumerate(table.terms):
+        column = [row[term.variable] for row in values]
+        terms[:, place] = term.curve(column)
+        variance += term.variances(column)
+    totals = [table.baseline + math.fsum(row) for row in terms.tolist()]
+    halves = (Z_90 * np.sqrt(variance)).tolist()
+    pairs = list(zip(totals, halves, strict=True))
+    numbers: dict[str, object] = {
+        "probability": [probability(total) for total in totals],
+        "low": [probability(total - half) for total, half in pairs],
+        "high": [probability(total + half) for total, half in pairs],
+        **{f"log_odds_{t.variable}": terms[:, place] for place, t in enumerate(table.terms)},
+        "log_odds_baseline": [table.baseline] * len(values),
     }
-    for position, term in enumerate(table.terms):
-        columns[f"log_odds_{term.variable}"] = [
-            a.contributions[position].log_odds if a.contributions else math.nan for a in answers
-        ]
-    columns["log_odds_baseline"] = [_or_nan(a.baseline_log_odds) for a in answers]
-    return pd.DataFrame(columns)
-
-
-def _or_nan(number: float | None) -> float:
-    return math.nan if number is None else number
+    block = pd.DataFrame(
+        {"status": np.where(answered, "ok", "refused"), "reason": list(reasons)},
+    )
+    for name, found in numbers.items():
+        whole = np.full(len(reasons), math.nan)
+        whole[answered] = found
+        block[name] = whole
+    return block
 
 
 def refuse_bad(error: BadValue, table: Table) -> Estimate:

@@ -61,7 +61,7 @@ def answerable(row: Mapping[str, object]) -> tuple[dict[str, Value], str]:
 def predict_table(frame: pd.DataFrame, table: Table | None = None) -> pd.DataFrame:
     """`predict` for every row of a table; see `rows.predict_table`."""
     table = table or shipped("ventilation")
-    return rows.predict_table(frame, lambda row: predict(row, table), table)
+    return rows.predict_table(frame, answerable, derive, table)
 
 
 def fio2_from_flow(flow_l_min: float) -> float:
