@@ -7,6 +7,7 @@ own data is one CSV or Parquet table with the columns of `features.columns` plus
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from risk import outpatient, sheet, ventilation
+from risk.estimate import Value
 from risk.features import (
     BASE,
     CHANGE_WINDOW_H,
@@ -25,12 +28,11 @@ from risk.features import (
     VENTILATION,
     WINDOW_H,
     WINDOWED,
-    BadValue,
     Variable,
 )
 
 HORIZON_H = 12.0
-LABELS = ("label", "patient", "hospital")
+DEFAULT_THRESHOLD = 2.6666666666666665  # extent that separates Brixia 0-2 from more (Cohen films)
 
 # eICU demo (ricu names) -> ours, with the factor into our unit.
 _EICU: Mapping[str, tuple[str, float]] = {
@@ -90,6 +92,7 @@ class Cohort:
     group : (n,), the unit of splitting: a hospital, a state.
     hour : (n,), hours since admission; zeros where rows are patients.
     onset : (n,), hour of the outcome, infinite where it never came.
+    left_out : `row` and `reason` of the rows of a hospital's own table that are not used.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Cohort:
     group: NDArray[np.int64]
     hour: NDArray[np.float64]
     onset: NDArray[np.float64]
+    left_out: pd.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -323,33 +327,46 @@ def mexico(folder: Path) -> Cohort:
 def table(name: str, path: Path) -> Cohort:
     """A hospital's own table: the columns of the model, `label`, `patient`, maybe `hospital`.
 
+    Values are checked, brought into our units and completed as serving does for each row; rows
+    that the model would not answer are in `left_out`.
+
     Raises
     ------
-    BadValue : the table is empty, lacks a column, or has one that nobody knows.
+    BadValue : the file cannot be read, lacks a column, has one that nobody knows, or too many
+        wrong values; the message says which.
     """
-    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    known = [variable.name for variable in TABLES[name]]
-    unknown = sorted(set(frame.columns) - set(known) - set(LABELS))
-    if unknown:
-        raise BadValue(
-            f"{path.name}: expected the columns of `carina risk columns {name}` and "
-            f"{', '.join(LABELS)}, found also {', '.join(unknown)}; rename or drop them"
-        )
-    for needed in ("label", "patient"):
-        if needed not in frame:
-            raise BadValue(f"{path.name}: expected a column {needed!r}, found none; add it")
-    if frame.empty or frame["label"].nunique() < 2:
-        raise BadValue(
-            f"{path.name}: expected rows with and without the outcome, found {len(frame)} rows "
-            "of one kind; give more data"
-        )
-    group = frame["hospital"] if "hospital" in frame else frame["patient"]
+    names = [variable.name for variable in TABLES[name]]
+    found = sheet.outcomes(sheet.read(path), path.name, names, _AS_SERVED[name])
     return Cohort(
         path.stem,
-        frame.reindex(columns=known),
-        frame["label"].astype(bool).to_numpy(),
-        pd.factorize(frame["patient"])[0].astype(np.int64),
-        pd.factorize(group)[0].astype(np.int64),
-        np.zeros(len(frame)),
-        np.full(len(frame), np.inf, dtype=np.float64),
+        found.rows,
+        found.label,
+        found.patient,
+        found.hospital,
+        np.zeros(len(found.label)),
+        np.full(len(found.label), np.inf, dtype=np.float64),
+        found.left_out,
     )
+
+
+def _ventilation(row: Mapping[str, object]) -> tuple[dict[str, Value], str]:
+    checked, reason = ventilation.answerable(row)
+    return ventilation.derive(checked), reason
+
+
+def _outpatient(row: Mapping[str, object]) -> tuple[dict[str, Value], str]:
+    checked, reason = outpatient.answerable(row)
+    return outpatient.derive(checked, DEFAULT_THRESHOLD), reason
+
+
+_AS_SERVED: Mapping[str, sheet.Answerable] = {
+    "ventilation": _ventilation,
+    "outpatient": _outpatient,
+}
+
+
+def fingerprint(cohort: Cohort) -> str:
+    """Digest of rows and outcomes, the same in any order: whether a model knows these rows."""
+    rows = cohort.rows.assign(label=cohort.label)[[*sorted(cohort.rows.columns), "label"]]
+    hashed = np.sort(pd.util.hash_pandas_object(rows.astype(str), index=False).to_numpy())
+    return hashlib.sha256(hashed.tobytes()).hexdigest()

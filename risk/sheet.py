@@ -54,7 +54,7 @@ def read(path: Path) -> pd.DataFrame:
             f"{path.name}: expected each column once, found twice: {', '.join(twice)}; drop one"
         )
     if frame.empty:
-        raise BadValue(f"{path.name}: expected at least one row, found an empty table; check it")
+        raise BadValue(f"{path.name}: expected at least one row, found 0 rows, an empty table")
     return frame
 
 

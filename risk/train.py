@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from risk import additive, data, deterioration, films
+from risk import additive, data, deterioration, films, sheet
 from risk.additive import Table, Term
 from risk.basis import Config, Spec, config
 from risk.borrowed import Borrowed, Kept, borrow, gcs_term, kept
@@ -52,6 +52,8 @@ def train(
     local = data_path.is_file()
     table = tabulate(name, settings, cohort, data_path, scores or films.scores_beside(data_path))
     table.write(out / f"{name}.json")
+    if cohort.left_out is not None:
+        sheet.write_left_out(cohort.left_out, out)
     if name == "outpatient" and not local:
         folder = data.risk_folder(data_path)
         deterioration.write(
@@ -122,7 +124,7 @@ def tabulate(
     elif not local:
         extra, parameters = outpatient_apart(data_path, scores)
     if name == "outpatient":
-        parameters.setdefault("pneumonia_threshold_extent", DEFAULT_THRESHOLD)
+        parameters.setdefault("pneumonia_threshold_extent", data.DEFAULT_THRESHOLD)
     card = card_for(name, settings, cohort, local, parameters)
     return replace(table, terms=(*table.terms, *extra), card=card)
 
@@ -147,7 +149,6 @@ SOURCES: Mapping[Name, str] = {
     "ventilation": "eICU demo, 131 hospitals (ODbL 1.0)",
     "outpatient": "Mexican Ministry of Health open data, 2020-05-15",
 }
-DEFAULT_THRESHOLD = 2.6666666666666665  # extent that separates Brixia 0-2 from more (Cohen films)
 
 
 def with_local_terms(name: Name, settings: Config) -> Config:
@@ -167,7 +168,8 @@ def with_local_terms(name: Name, settings: Config) -> Config:
             Spec("confusion", levels=("no", "yes")),
         ),
     }[name]
-    return replace(settings, terms=(*settings.terms, *own))
+    version = f"{settings.version}.local"
+    return replace(settings, terms=(*settings.terms, *own), version=version)
 
 
 def units(name: Name) -> dict[str, str]:
@@ -217,17 +219,33 @@ def card_for(
         "data": [f"local table {cohort.name}"] if local else facts["data"],
         "licence": "as the local data" if local else "coefficients: as the sources allow, research",
         "split": f"{settings.folds} folds, {groups} {facts['group']} kept whole",
-        "limits": facts["limits"],
+        "limits": local_limits(name) if local else facts["limits"],
         "command": f"carina train {name} --data DATA -o OUT",
         "metrics": {},
         "parameters": {
             **parameters,
             "rows": len(cohort),
+            "rows_left_out": 0 if cohort.left_out is None else len(cohort.left_out),
             "patients": len(np.unique(cohort.patient)),
             "events": len(np.unique(cohort.patient[cohort.label])),
+            **({"rows_sha256": data.fingerprint(cohort)} if local else {}),
             "settings": settings.as_dict(),
         },
     }
+
+
+def local_limits(name: Name) -> list[str]:
+    """What must be known of a model that a hospital fitted on its own table."""
+    return [
+        "Fitted on one local table: valid where and while patients, charting and treatment are as "
+        "they were there. Measure it again on later rows before it is relied on.",
+        "Figures are out of fold on that table; with few outcomes they are uncertain, see the "
+        "intervals.",
+        "The label is what the table calls it; nobody checked it.",
+        "No term knows a treatment limit."
+        if name == "ventilation"
+        else "Terms of variables that the table lacks are zero.",
+    ]
 
 
 CARDS: Mapping[Name, Mapping[str, Any]] = {

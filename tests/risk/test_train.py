@@ -238,3 +238,33 @@ def test_severity_weighs_more_than_nothing_and_less_than_it_was_fitted(shared_da
     assert term.missing_log_odds == 0.0
     assert term.at(8.0)[0] > 0 > term.at(0.0)[0]
     assert 1.0 < pneumonia_threshold(shared_data) < 4.0
+
+
+def test_a_local_table_is_learned_from_as_it_is_served(tmp_path: Path) -> None:
+    frame = local_table(n=60).assign(fio2=21, temperature=98.6)
+    frame.loc[0, "spo2"], frame.loc[1, "heart_rate"] = 0.95, 900
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    cohort = data.table("ventilation", tmp_path / "t.csv")
+    assert len(cohort) == 59
+    assert cohort.left_out is not None
+    assert cohort.left_out["row"].tolist() == [2]
+    assert cohort.rows["spo2"].iloc[0] == pytest.approx(95)
+    assert cohort.rows["fio2"].iloc[0] == pytest.approx(0.21)
+    assert cohort.rows["temperature"].iloc[0] == pytest.approx(37)
+    windows = cohort.rows[["spo2_min_6h", "spo2_mean_6h"]]
+    assert (windows.to_numpy() == cohort.rows[["spo2"]].to_numpy()).all()
+
+
+def test_the_order_of_a_local_table_changes_nothing_but_the_order(tmp_path: Path) -> None:
+    frame = local_table(n=60)
+    frame.to_csv(tmp_path / "one.csv", index=False)
+    frame.iloc[::-1][sorted(frame.columns)].to_csv(tmp_path / "two.csv", index=False)
+    one, two = (data.table("ventilation", tmp_path / f"{n}.csv") for n in ("one", "two"))
+    assert data.fingerprint(one) == data.fingerprint(two)
+    assert data.fingerprint(one) != data.fingerprint(one.take(np.arange(59)))
+
+
+def test_a_model_of_ones_own_says_so(trained: additive.Table) -> None:
+    assert trained.version.endswith(".local")
+    assert trained.card["data"] == ["local table ward"]
+    assert "United States" not in " ".join(trained.card["limits"])
