@@ -69,9 +69,26 @@ def evaluate(
         train(name, data_path, out, quick=quick)
     path = (run or out) / f"{name}.json"
     table = additive.read(path)
+    cohort = load(name, data_path)
+    metrics, judged = measure(name, data_path, cohort, quick=quick)
+    table = replace(table, card={**table.card, "metrics": metrics})
+    table.write(path)
+    card = additive.read(path).card
+    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    (out / "card.md").write_text(card_text(card), encoding="utf-8")
+    plots.draw(out, cohort.label, judged, THRESHOLDS[name])
+    return metrics
+
+
+def measure(
+    name: Name, data_path: Path, cohort: Cohort, *, quick: bool = False
+) -> tuple[dict[str, Any], list[Judged]]:
+    """Every figure, and the held-out predictions behind them: the model's, then the comparators'.
+
+    Nothing is read of a trained table: whole hospitals (or states) are held out of fit and choice.
+    """
     settings = settings_for(name, quick)
     settings = with_local_terms(name, settings) if data_path.is_file() else settings
-    cohort = load(name, data_path)
     samples = 40 if quick else SAMPLES
     lent = lender(name, settings, data_path)
     prior = lent.prior if lent else None
@@ -89,13 +106,7 @@ def evaluate(
             for seed in range(1 if quick else PARTITIONS)
         )
     ]
-    table = replace(table, card={**table.card, "metrics": metrics})
-    table.write(path)
-    card = additive.read(path).card
-    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    (out / "card.md").write_text(card_text(card), encoding="utf-8")
-    plots.draw(out, cohort.label, judged, THRESHOLDS[name])
-    return metrics
+    return metrics, judged
 
 
 def out_of_fold(

@@ -14,7 +14,6 @@ from risk.alarms import at_share_caught
 from risk.evaluate import evaluate
 from risk.features import BadValue
 from risk.films import pneumonia_threshold, severity_term, severity_weight
-from risk.folds import folds, random_folds
 from risk.recalibrate import recalibrate
 from risk.train import train
 
@@ -126,15 +125,6 @@ def test_a_table_that_cannot_be_used_is_refused_with_what_to_do(  # type: ignore
 def test_a_folder_without_the_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="expected eicu_demo"):
         train("ventilation", tmp_path, tmp_path / "out")
-
-
-def test_a_hospital_is_never_in_two_folds() -> None:
-    group = np.repeat(np.arange(30), np.arange(1, 31))
-    for fold in (folds(group, 5), random_folds(group, 5, seed=1)):
-        assert all(len(set(fold[group == g])) == 1 for g in range(30))
-        assert set(fold) == set(range(5))
-    sizes = np.bincount(folds(group, 5))
-    assert sizes.max() - sizes.min() <= 5
 
 
 def test_recalibration_moves_level_and_spread_and_contributions_still_add_up() -> None:
