@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from risk import additive, alarms, data, plots, statistics
+from risk import additive, alarms, data, plots, report, statistics
 from risk.basis import Config, Spec
 from risk.borrowed import borrow
 from risk.choice import choose
@@ -77,6 +77,8 @@ def evaluate(
     (out / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     (out / "card.md").write_text(card_text(card), encoding="utf-8")
     plots.draw(out, cohort.label, judged, THRESHOLDS[name])
+    plots.contributions(out, table, {t.variable: cohort.rows[t.variable] for t in table.terms})
+    report.write(out, card, table.label)
     return metrics
 
 

@@ -39,8 +39,9 @@ def _science(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     kinds = risk.add_subparsers(dest="kind", required=True, metavar="KIND")
     for name in ("ventilation", "outpatient"):
         kind = kinds.add_parser(name)
-        kind.add_argument("table", type=Path, metavar="TABLE.csv")
+        kind.add_argument("table", type=Path, metavar="TABLE", help="CSV or Parquet")
         kind.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.csv")
+        kind.add_argument("--model", type=Path, metavar="FILE", help="a model of your own")
     columns = kinds.add_parser("columns")
     columns.add_argument("name", choices=("ventilation", "outpatient"))
 
@@ -50,15 +51,21 @@ def _training(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
     train = commands.add_parser("train", help="train a model on local data")
     train.add_argument("name", choices=tuple(MODULES))
-    train.add_argument("--data", required=True, type=Path, metavar="DIR")
-    train.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
+    train.add_argument("--data", required=True, type=Path, metavar="DIR", help="or a table")
+    train.add_argument("-o", "--out", "--output", dest="output", required=True, type=Path)
     train.add_argument("--fresh", action="store_true", help="do not go on from a checkpoint")
     train.add_argument("--quick", action="store_true", help="a tiny run, to try the set-up")
     evaluate = commands.add_parser("evaluate", help="measure a model; writes its card and plots")
     evaluate.add_argument("name", choices=tuple(MODULES))
-    evaluate.add_argument("--data", required=True, type=Path, metavar="DIR")
-    evaluate.add_argument("-o", "--output", type=Path, metavar="DIR", default=None)
+    evaluate.add_argument("--data", required=True, type=Path, metavar="DIR", help="or a table")
+    evaluate.add_argument("-o", "--out", "--output", dest="output", type=Path, default=None)
     evaluate.add_argument("--run", type=Path, metavar="DIR", default=None, help="a training's DIR")
+    evaluate.add_argument("--model", type=Path, metavar="FILE", help="a risk model of your own")
+    recalibrate = commands.add_parser("recalibrate", help="fit a risk model's level to outcomes")
+    recalibrate.add_argument("name", choices=("ventilation", "outpatient"))
+    recalibrate.add_argument("--data", required=True, type=Path, metavar="TABLE")
+    recalibrate.add_argument("-o", "--out", "--output", dest="output", required=True, type=Path)
+    recalibrate.add_argument("--model", type=Path, metavar="FILE", help="default: the shipped one")
 
 
 def _service(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -106,7 +113,7 @@ def _dispatch(options: argparse.Namespace) -> int:
     """Import a command only when it is asked for: `carina risk` must not load DICOM."""
     if options.command in ("score", "align", "risk"):
         return _run_science(options)
-    if options.command in ("train", "evaluate"):
+    if options.command in ("train", "evaluate", "recalibrate"):
         return _run_training(options)
     return _run_service(options)
 
@@ -130,10 +137,14 @@ def _run_science(options: argparse.Namespace) -> int:
 
     if options.kind == "columns":
         return risk.show_columns(options.name)
-    return risk.predict(options.kind, options.table, options.output)
+    return risk.predict(options.kind, options.table, options.output, options.model)
 
 
 def _run_training(options: argparse.Namespace) -> int:
+    if options.command == "recalibrate":
+        from service.commands import recalibrate
+
+        return recalibrate.run(options.name, options.data, options.output, options.model)
     from service.commands import train
 
     if options.command == "train":
@@ -145,7 +156,7 @@ def _run_training(options: argparse.Namespace) -> int:
             quick=options.quick,
         )
     out = options.output or Path("evaluation") / options.name
-    return train.evaluate(options.name, options.data, out, options.run)
+    return train.evaluate(options.name, options.data, out, options.run, options.model)
 
 
 def _run_service(options: argparse.Namespace) -> int:

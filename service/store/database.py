@@ -78,6 +78,18 @@ class Database:
             yield connection
 
     @contextmanager
+    def _snapshot(self) -> Iterator[Connection]:
+        """Open a connection whose queries all see the same moment, while others go on writing."""
+        if self._sqlite:  # in WAL mode every read transaction is one
+            with self._read() as connection:
+                yield connection
+            return
+        with _told_plainly(), self._engine.connect() as connection:
+            still = connection.execution_options(isolation_level="REPEATABLE READ")
+            with still.begin():
+                yield still
+
+    @contextmanager
     def _write(self) -> Iterator[Connection]:
         """Open a transaction that is durable when the block ends, or leaves no trace."""
         with _told_plainly():

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, insert, select, text
 
+from service.errors import UsageError
 from service.store.database import advisory_lock
 from service.store.images import Images
 from service.store.journal import Journal
 from service.store.results import CURRENT, Results
 from service.store.risks import Risks
-from service.store.tables import DELIVERIES, INSTANCES, PATIENTS, RESULTS, STUDIES
+from service.store.tables import (
+    DELIVERIES,
+    INSTANCES,
+    METADATA,
+    NEWS_COUNTER,
+    PATIENTS,
+    RESULTS,
+    STUDIES,
+)
 from service.store.users import Users
 from service.store.worklist import Worklist
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0xCA81
+COPIED_AT_ONCE = 1000  # rows
 
 
 class Index(Images, Results, Risks, Worklist, Users, Journal):
@@ -64,3 +75,65 @@ class Index(Images, Results, Risks, Worklist, Users, Journal):
             for state, number in connection.execute(by_state):
                 counts[f"deliveries_{state}"] = number
         return counts
+
+    def copy_to(self, other: Index) -> dict[str, int]:
+        """Copy everything, as it is at one moment, into another index that is empty.
+
+        Both are at the schema of this program; SQLite and PostgreSQL may be either side.
+
+        Returns
+        -------
+        dict
+            Rows copied, by table.
+
+        Raises
+        ------
+        UsageError : the other one holds rows already.
+        """
+        with self._snapshot() as source, other._write() as target:
+            other._insist_on_empty(target)
+            target.execute(NEWS_COUNTER.delete())
+            copied = {}
+            for table in METADATA.sorted_tables:
+                rows = source.execution_options(yield_per=COPIED_AT_ONCE).execute(select(table))
+                copied[table.name] = 0
+                for part in rows.mappings().partitions():
+                    target.execute(insert(table), [dict(row) for row in part])
+                    copied[table.name] += len(part)
+            _count_on(target)
+        return copied
+
+    def _insist_on_empty(self, connection: Connection) -> None:
+        for table in METADATA.sorted_tables:
+            if table is not NEWS_COUNTER and connection.execute(select(table).limit(1)).first():
+                raise UsageError(
+                    f"expected an empty index to copy into, found rows of {table.name}; "
+                    "give a new data directory or an empty database"
+                )
+
+    def object_keys(self) -> Iterator[tuple[str, str]]:
+        """Every object that the index speaks of: its key, and its SHA-256 where it is known."""
+        with self._snapshot() as connection:
+            held = select(INSTANCES.c.object_key, INSTANCES.c.sha256)
+            many = connection.execution_options(yield_per=COPIED_AT_ONCE)
+            for row in many.execute(held):
+                yield row.object_key, row.sha256
+            for row in many.execute(select(RESULTS.c.artifacts)):
+                for key in row.artifacts.values():
+                    yield key, ""
+
+
+def _count_on(connection: Connection) -> None:
+    """PostgreSQL counts rows by itself: go on behind the numbers that were copied."""
+    if connection.dialect.name != "postgresql":
+        return
+    for table in METADATA.sorted_tables:
+        column = table.autoincrement_column
+        if column is None or column.server_default is not None or column.autoincrement is False:
+            continue
+        last = connection.execute(select(func.max(column))).scalar_one()
+        if last is not None:
+            connection.execute(
+                text("SELECT setval(pg_get_serial_sequence(:table, :column), :last)"),
+                {"table": table.name, "column": column.name, "last": last},
+            )

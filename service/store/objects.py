@@ -20,6 +20,10 @@ class ObjectStore(Protocol):
         """Keep bytes durably and give their key; OutOfResourcesError when that cannot be."""
         ...
 
+    def keep(self, key: str, data: bytes | memoryview) -> None:
+        """Keep bytes durably under a key that Carina made before: a backup, or its restore."""
+        ...
+
     def get(self, key: str) -> bytes:
         """Give the bytes back; NotFoundError for an unknown key."""
         ...
@@ -55,9 +59,14 @@ class FileObjects:
         self._root = root.resolve()
 
     def put(self, data: bytes | memoryview, suffix: str = "") -> str:
-        """Write to a temporary file, fsync, rename, fsync the folders: after that it is durable."""
+        """Write under a new key; the bytes are durable when it comes back."""
         key = new_key(data, suffix)
-        target = self._root / key
+        self.keep(key, data)
+        return key
+
+    def keep(self, key: str, data: bytes | memoryview) -> None:
+        """Write to a temporary file, fsync, rename, fsync the folders: after that it is durable."""
+        target = self._file(key)
         try:
             self._make_folder(target.parent)
             _write_durably(target, data)
@@ -66,7 +75,6 @@ class FileObjects:
                 f"expected to keep an object of {len(data)} bytes, found: {error.strerror}; "
                 "free or repair the disk of the data directory, then send again"
             ) from error
-        return key
 
     def _make_folder(self, folder: Path) -> None:
         """Make the folders of a key; a new folder is only durable once its parent is synced."""

@@ -31,8 +31,13 @@ class S3Objects:
         return f"{self._prefix}/{key}" if self._prefix else key
 
     def put(self, data: bytes | memoryview, suffix: str = "") -> str:
-        """Upload in one request; the store answers only when the bytes are durable."""
+        """Upload under a new key."""
         key = new_key(data, suffix)
+        self.keep(key, data)
+        return key
+
+    def keep(self, key: str, data: bytes | memoryview) -> None:
+        """Upload in one request; the store answers only when the bytes are durable."""
         try:
             self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=bytes(data))
         except (BotoCoreError, ClientError) as error:
@@ -40,7 +45,6 @@ class S3Objects:
                 f"expected the object store to keep {len(data)} bytes, found "
                 f"{type(error).__name__}; check the endpoint, the bucket and the credentials"
             ) from error
-        return key
 
     def get(self, key: str) -> bytes:
         """Download the bytes of a key."""

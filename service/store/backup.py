@@ -1,0 +1,154 @@
+"""A backup of everything that Carina remembers, taken while it runs, and the way back.
+
+A backup is a folder: `carina.sqlite` (the index at one moment, whatever database it came from),
+`objects/` (the bytes it speaks of) and `backup.json`, written last. The index is copied first and
+the objects after: an object is always durable before the index speaks of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from service.errors import InvalidObjectError, NotFoundError, UsageError
+from service.store.index import Index
+from service.store.objects import FileObjects, ObjectStore
+
+INDEX, OBJECTS, MANIFEST = "carina.sqlite", "objects", "backup.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What a backup holds.
+
+    Parameters
+    ----------
+    made_at : ISO 8601, UTC: the moment of the index.
+    rows : of the index, by table.
+    objects : how many the index speaks of.
+    copied : how many of them this run copied; the others were there from an earlier run.
+    missing : how many the index speaks of and the store does not have.
+    """
+
+    made_at: str
+    rows: dict[str, int]
+    objects: int
+    copied: int
+    missing: int
+
+
+def back_up(index: Index, objects: ObjectStore, folder: Path, now: datetime) -> Backup:
+    """Copy index and objects into `folder`; a second run there copies the new objects alone.
+
+    Carina may go on running meanwhile.
+
+    Raises
+    ------
+    OutOfResourcesError : a disk is full, or the database away. The backup before stays whole.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = folder / f"{INDEX}.part"
+    _remove(part)
+    kept = FileObjects(folder / OBJECTS)
+    with closing(Index(f"sqlite:///{part}")) as copy:
+        copy.migrate()
+        rows = index.copy_to(copy)
+        wanted = dict(copy.object_keys())
+        copied, missing = _copy_objects(objects, kept, wanted)
+    made = Backup(now.isoformat(), rows, len(wanted), copied, missing)
+    part.replace(folder / INDEX)
+    manifest = folder / f"{MANIFEST}.part"
+    manifest.write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
+    manifest.replace(folder / MANIFEST)
+    return made
+
+
+def restore(folder: Path, index: Index, objects: ObjectStore) -> Backup:
+    """Bring a backup into an empty index and its object store, objects first.
+
+    Every DICOM object is compared with the digest that the index holds before anything is put in
+    force. Studies that wait for their result are worked on at the next start.
+
+    Raises
+    ------
+    UsageError : there is no whole backup, or the index holds rows already.
+    InvalidObjectError : an object of the backup is damaged or missing; nothing is in force.
+    """
+    made = read(folder)
+    kept = FileObjects(folder / OBJECTS)
+    with tempfile.TemporaryDirectory() as aside:
+        # A copy: an older backup is brought to today's schema, and stays what it is.
+        shutil.copy(folder / INDEX, Path(aside) / INDEX)
+        with closing(Index(f"sqlite:///{Path(aside) / INDEX}")) as copy:
+            copy.migrate()
+            _put_back(kept, objects, dict(copy.object_keys()), made.missing)
+            copy.copy_to(index)
+    return made
+
+
+def read(folder: Path) -> Backup:
+    """The manifest of a backup.
+
+    Raises
+    ------
+    UsageError : there is none: the backup was not finished, or lies elsewhere.
+    """
+    try:
+        return Backup(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(
+            f"expected a finished backup in {folder}, found no readable {MANIFEST}; check the "
+            "folder, or run carina backup again"
+        ) from error
+
+
+def _copy_objects(
+    source: ObjectStore, target: FileObjects, wanted: dict[str, str]
+) -> tuple[int, int]:
+    """Copy what is not there yet; how many were copied, and how many the source lacks."""
+    copied = missing = 0
+    for key in wanted:
+        if target.path(key) is not None:
+            continue
+        try:
+            target.keep(key, source.get(key))
+            copied += 1
+        except NotFoundError:
+            missing += 1
+    return copied, missing
+
+
+def _put_back(
+    source: FileObjects, target: ObjectStore, wanted: dict[str, str], known_missing: int
+) -> None:
+    """Put the objects of a backup where they were, each compared with its digest."""
+    missing = 0
+    for key, sha256 in wanted.items():
+        try:
+            data = source.get(key)
+        except NotFoundError:
+            missing += 1
+            continue
+        if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+            raise InvalidObjectError(
+                f"expected the object {key} as it was received, found other bytes; the backup is "
+                "damaged: take another one"
+            )
+        target.keep(key, data)
+    if missing > known_missing:
+        raise InvalidObjectError(
+            f"expected {len(wanted) - known_missing} objects in the backup, found "
+            f"{len(wanted) - missing}; it is damaged: take another one"
+        )
+
+
+def _remove(part: Path) -> None:
+    """Remove what an interrupted run left, with SQLite's own files beside it."""
+    for left in part.parent.glob(f"{part.name}*"):
+        left.unlink()
