@@ -335,10 +335,15 @@ def table(name: str, path: Path) -> Cohort:
     BadValue : the file cannot be read, lacks a column, has one that nobody knows, or too many
         wrong values; the message says which.
     """
+    return local(name, sheet.read(path), path.name)
+
+
+def local(name: str, frame: pd.DataFrame, called: str) -> Cohort:
+    """`table` for rows that are already read; `called` is what messages call them."""
     names = [variable.name for variable in TABLES[name]]
-    found = sheet.outcomes(sheet.read(path), path.name, names, _AS_SERVED[name])
+    found = sheet.outcomes(frame, called, names, _AS_SERVED[name])
     return Cohort(
-        path.stem,
+        Path(called).stem,
         found.rows,
         found.label,
         found.patient,

@@ -1,10 +1,10 @@
-"""ROC, precision-recall, calibration and decision curves as PNG."""
+"""ROC, precision-recall, calibration and decision curves, and contributions, as PNG."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +13,12 @@ mpl.use("Agg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from risk.additive import Table
+from risk.features import base_name
 from risk.statistics import Flags, Floats, net_benefit, treat_all
+
+MOST_VARIABLES = 14  # shown in the plot of contributions
+RAISES, LOWERS = "#c2410c", "#2563a8"  # told apart by colour-blind readers too
 
 
 class Scored(Protocol):
@@ -47,6 +52,35 @@ def draw(out: Path, label: Flags, judged: Sequence[Scored], thresholds: Floats) 
     _decision(out / "decision_curve.png", label, judged, thresholds)
 
 
+def contributions(out: Path, table: Table, columns: Mapping[str, Any]) -> None:
+    """Write contributions.png: how far each variable moves the risk of these rows.
+
+    The terms of one measured variable count together. A line reaches from the 5th to the 95th
+    percentile of the rows' log-odds, the dot is the mean distance from their own mean.
+    """
+    sums: dict[str, Floats] = {}
+    for term in table.terms:
+        name = base_name(term.variable)
+        moved = term.curve(columns[term.variable])
+        sums[name] = sums[name] + moved if name in sums else moved
+    spread = {name: float(np.abs(v - v.mean()).mean()) for name, v in sums.items()}
+    moving = [name for name in sums if spread[name] > 0] or list(sums)
+    shown = sorted(moving, key=lambda name: spread[name])[-MOST_VARIABLES:]
+    figure = Figure(figsize=(7, 0.8 + 0.3 * len(shown)))
+    axes = figure.subplots()
+    for height, name in enumerate(shown):
+        low, high = np.percentile(sums[name] - sums[name].mean(), [5, 95])
+        axes.plot([low, 0], [height, height], color=LOWERS, linewidth=5, solid_capstyle="butt")
+        axes.plot([0, high], [height, height], color=RAISES, linewidth=5, solid_capstyle="butt")
+        axes.plot(spread[name], height, "o", color="black", markersize=4)
+    axes.set_yticks(range(len(shown)), [name.replace("_", " ") for name in shown])
+    axes.axvline(0, color="0.5", linewidth=1)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("moves the log-odds: blue lowers, orange raises; dot: mean distance")
+    figure.tight_layout()
+    figure.savefig(out / "contributions.png", dpi=120)
+
+
 def _sweep(label: Flags, p: Floats) -> tuple[Floats, Floats]:
     """Cases and controls at or above each distinct probability, zero first."""
     order = np.argsort(-p, kind="stable")
@@ -65,9 +99,14 @@ def _calibration(path: Path, label: Flags, model: Scored) -> None:
     groups = np.unique(group)
     predicted = [p[group == g].mean() for g in groups]
     observed = [label[group == g].mean() for g in groups]
-    top = float(max(*predicted, *observed)) * 1.05
+    counts = np.array([int((group == g).sum()) for g in groups])
+    error = 1.96 * np.sqrt(np.array(observed) * (1 - np.array(observed)) / counts)
+    top = float(max(*predicted, *(np.array(observed) + error))) * 1.05
     axes.plot([0, top], [0, top], color="0.7", linewidth=1)
-    axes.plot(predicted, observed, marker="o", label=f"{model.name}, tenths of the rows")
+    axes.errorbar(
+        predicted, observed, yerr=error, marker="o", capsize=2,
+        label=f"{model.name}, tenths of the rows (95 %)",
+    )  # fmt: skip
     _finish(figure, axes, "predicted probability", "observed share", path)
 
 

@@ -194,7 +194,8 @@ class Outcomes:
     ----------
     rows : checked values in our units, one column per variable, None where not known.
     label : (n,), True where the outcome came.
-    patient, hospital : (n,), numbers that stand for who and where.
+    patient, hospital : (n,), numbers that stand for who and where; the patient where there are
+        no two hospitals.
     left_out : `row` (1 is the first below the header) and `reason` of each row not used.
     """
 
@@ -223,9 +224,10 @@ def outcomes(
         one kind, or so many rows hold wrong values that the table must mean something else.
     """
     _columns(frame, name, variables)
-    label = np.array([_label(name, row, v) for row, v in enumerate(frame["label"], 1)], np.bool_)
-    patient = _codes(frame["patient"], name)
-    hospital = _codes(frame["hospital"], name) if "hospital" in frame else patient
+    label, patient = labels(frame, name), codes(frame["patient"], name)
+    hospital = codes(frame["hospital"], name) if "hospital" in frame else patient
+    if len(np.unique(hospital)) < 2:
+        hospital = patient  # one hospital cannot be held out
     reasons = disorder(frame)
     wrong = np.array([bool(reason) for reason in reasons])
     values: list[dict[str, Value]] = []
@@ -274,6 +276,12 @@ def _columns(frame: pd.DataFrame, name: str, variables: Sequence[str]) -> None:
 _OUTCOMES = {"1": True, "yes": True, "true": True, "0": False, "no": False, "false": False}
 
 
+def labels(frame: pd.DataFrame, name: str) -> NDArray[np.bool_]:
+    """(n,) the column `label`, each 0 or 1, no or yes; `name` is what messages call the table."""
+    cells = enumerate(frame["label"], 1)
+    return np.array([_label(name, row, value) for row, value in cells], np.bool_)
+
+
 def _label(name: str, row: int, value: object) -> bool:
     word = str(value).strip().lower().removesuffix(".0")
     if is_missing(value) or word not in _OUTCOMES:
@@ -284,7 +292,8 @@ def _label(name: str, row: int, value: object) -> bool:
     return _OUTCOMES[word]
 
 
-def _codes(column: pd.Series, name: str) -> NDArray[np.int64]:
+def codes(column: pd.Series, name: str) -> NDArray[np.int64]:
+    """(n,) a number for each different patient or hospital."""
     absent = column.isna().to_numpy()
     if absent.any():
         raise BadValue(

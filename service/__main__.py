@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from service.errors import CarinaError
 
@@ -52,19 +53,20 @@ def _training(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     train = commands.add_parser("train", help="train a model on local data")
     train.add_argument("name", choices=tuple(MODULES))
     train.add_argument("--data", required=True, type=Path, metavar="DIR", help="or a table")
-    train.add_argument("-o", "--out", "--output", dest="output", required=True, type=Path)
+    folder: dict[str, Any] = {"dest": "output", "type": Path, "metavar": "DIR"}
+    train.add_argument("-o", "--out", "--output", required=True, **folder)
     train.add_argument("--fresh", action="store_true", help="do not go on from a checkpoint")
     train.add_argument("--quick", action="store_true", help="a tiny run, to try the set-up")
     evaluate = commands.add_parser("evaluate", help="measure a model; writes its card and plots")
     evaluate.add_argument("name", choices=tuple(MODULES))
     evaluate.add_argument("--data", required=True, type=Path, metavar="DIR", help="or a table")
-    evaluate.add_argument("-o", "--out", "--output", dest="output", type=Path, default=None)
+    evaluate.add_argument("-o", "--out", "--output", **folder)
     evaluate.add_argument("--run", type=Path, metavar="DIR", default=None, help="a training's DIR")
     evaluate.add_argument("--model", type=Path, metavar="FILE", help="a risk model of your own")
     recalibrate = commands.add_parser("recalibrate", help="fit a risk model's level to outcomes")
     recalibrate.add_argument("name", choices=("ventilation", "outpatient"))
     recalibrate.add_argument("--data", required=True, type=Path, metavar="TABLE")
-    recalibrate.add_argument("-o", "--out", "--output", dest="output", required=True, type=Path)
+    recalibrate.add_argument("-o", "--out", "--output", required=True, **folder)
     recalibrate.add_argument("--model", type=Path, metavar="FILE", help="default: the shipped one")
 
 
@@ -92,6 +94,13 @@ def _service(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     disable.add_argument("username")
     for act in acts.choices.values():
         act.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
+    for name, what in (
+        ("backup", "copy index and objects into a folder; Carina may go on running"),
+        ("restore", "bring a backup into an empty data directory and database"),
+    ):
+        keeping = commands.add_parser(name, help=what)
+        keeping.add_argument("folder", type=Path, metavar="FOLDER")
+        keeping.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
     migrate = commands.add_parser("migrate", help="bring the index to the current schema")
     migrate.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
 
@@ -169,6 +178,11 @@ def _run_service(options: argparse.Namespace) -> int:
         from service.commands import user
 
         return user.run(settings, options)
+    if options.command in ("backup", "restore"):
+        from service.commands import backup
+
+        act = backup.save if options.command == "backup" else backup.restore
+        return act(settings, options.folder)
     if options.command == "migrate":
         return serve.migrate(settings)
     if options.command == "demo":
