@@ -17,10 +17,11 @@ from risk.borrowed import Borrowed, Kept, borrow, gcs_term, kept
 from risk.choice import choose
 from risk.data import Cohort
 from risk.export import independence, rescale, to_table
-from risk.features import TABLES
+from risk.features import TABLES, BadValue
 from risk.fit import fit
 
 Name = Literal["ventilation", "outpatient"]
+FEWEST_OUTCOMES = 10  # patients of either kind in a table of one's own; a hundred are far better
 DERIVED_UNITS = {
     "sf_ratio": "%",
     "rox": "%.min",
@@ -50,6 +51,8 @@ def train(
     settings = settings_for(name, quick)
     cohort = load(name, data_path)
     local = data_path.is_file()
+    if local:
+        _enough(cohort)
     table = tabulate(name, settings, cohort, data_path, scores or films.scores_beside(data_path))
     table.write(out / f"{name}.json")
     if cohort.left_out is not None:
@@ -60,6 +63,16 @@ def train(
             deterioration.from_publication(folder / "published"), out / "four_c_deterioration.json"
         )
     return additive.read(out / f"{name}.json")
+
+
+def _enough(cohort: Cohort) -> None:
+    """Turn down a table of one's own from which nothing can be learned."""
+    kinds = [len(np.unique(cohort.patient[kind])) for kind in (cohort.label, ~cohort.label)]
+    if min(kinds) < FEWEST_OUTCOMES:
+        raise BadValue(
+            f"{cohort.name}: expected {FEWEST_OUTCOMES} patients or more with and without the "
+            f"outcome, found {kinds[0]} and {kinds[1]}; give more data, or keep the shipped model"
+        )
 
 
 def settings_for(name: Name, quick: bool) -> Config:
