@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 Value = float | str | None
@@ -47,6 +48,17 @@ class Estimate:
     contributions: tuple[Contribution, ...]
     model: str
     missing: tuple[str, ...]
+
+    def without(self, variable: str) -> float | None:
+        """The probability with one variable's share taken out of the log-odds.
+
+        None where the answer is a refusal, or where that variable was not known anyway.
+        """
+        known = [c for c in self.contributions if c.variable == variable and c.value is not None]
+        if self.baseline_log_odds is None or not known:
+            return None
+        rest = math.fsum(c.log_odds for c in self.contributions if c.variable != variable)
+        return 1 / (1 + math.exp(-(self.baseline_log_odds + rest)))
 
 
 def refused(reason: str, model: str, missing: tuple[str, ...] = ()) -> Estimate:

@@ -21,7 +21,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI, Request
 
-from service import audit
+from service import audit, coefficients
 from service.api import routes
 from service.api.feed import Feed
 from service.auth import Auth, address_of
@@ -112,7 +112,14 @@ class Parts:
 
 
 def build(settings: Settings, role: Work) -> Parts:
-    """Open the stores and the jobs for one role of a process; nothing listens yet."""
+    """Open the stores and the jobs for one role of a process; nothing listens yet.
+
+    Raises
+    ------
+    UsageError : a setting names a folder or a model file that cannot be used.
+    """
+    if role != "enqueue":
+        coefficients.check(settings)
     index = open_index(settings)
     objects = open_objects(
         settings.object_store_url, settings.object_store_endpoint, settings.data_dir / "objects"

@@ -6,6 +6,7 @@ identifiers that Carina makes are UUID4 strings.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -267,6 +268,9 @@ class Observation:
     source: str
 
 
+SEVERITY_TERM = "severity_extent"
+
+
 @dataclass(frozen=True, slots=True)
 class RiskInput:
     """One contribution to a risk: what the value was, when, from where, and what it did."""
@@ -315,6 +319,20 @@ class RiskRecord:
     missing: tuple[str, ...]
     companions: tuple[Companion, ...]
     model: str
+
+    @property
+    def film(self) -> RiskInput | None:
+        """The term of the newest film's severity, None where no film went in."""
+        known = [i for i in self.inputs if i.variable == SEVERITY_TERM and i.value is not None]
+        return known[0] if known else None
+
+    @property
+    def probability_without_film(self) -> float | None:
+        """The probability with the film's term taken out of the log-odds; None without one."""
+        if self.film is None or self.baseline_log_odds is None or self.status != "ok":
+            return None
+        rest = math.fsum(one.log_odds for one in self.inputs if one.variable != SEVERITY_TERM)
+        return 1 / (1 + math.exp(-(self.baseline_log_odds + rest)))
 
 
 RISK_BANDS: tuple[tuple[str, float], ...] = (("high", 0.10), ("medium", 0.03), ("low", 0.0))

@@ -47,6 +47,13 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=0, le=16, description="studies worked on at once inside serve")
     risk_interval_minutes: int = Field(60, ge=1, le=1440, description="risk is computed this often")
 
+    ventilation_model: str = Field(
+        "", description="a ventilation model of your own; empty: the one that ships"
+    )
+    outpatient_model: str = Field(
+        "", description="an outpatient model of your own; empty: the one that ships"
+    )
+
     session_hours: int = Field(12, ge=1, le=168, description="a login lasts this long")
     session_secret: SecretStr | None = Field(
         None, description="signs sessions; empty: made once and kept under data_dir, mode 0600"

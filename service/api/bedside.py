@@ -165,6 +165,10 @@ class RiskOut(Noticed):
     probability: Probability | None
     low: Probability | None = Field(description="lower end of the interval")
     high: Probability | None = Field(description="upper end of the interval")
+    probability_without_severity: Probability | None = Field(
+        description="with the film's term taken out; null where no film went in. "
+        "The source of the term severity_extent says whether it was fitted apart"
+    )
     band: str
     baseline_log_odds: float | None
     contributions: list[ContributionOut]
@@ -186,6 +190,7 @@ class RiskOut(Noticed):
             probability=record.probability,
             low=record.low,
             high=record.high,
+            probability_without_severity=record.probability_without_film,
             band=risk_band(record.probability),
             baseline_log_odds=record.baseline_log_odds,
             contributions=[ContributionOut.of(entry) for entry in record.inputs],

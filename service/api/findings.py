@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints
@@ -9,6 +10,7 @@ from pydantic import Field, StringConstraints
 from models.refusal import RefusalCode
 from models.severity.zones import ZONES
 from models.structures.anatomy import STRUCTURES
+from service.api.bedside import CompanionOut
 from service.api.schemas import (
     ChangeMapOut,
     Noticed,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:  # the science is loaded by whoever computes
     from registration.change import ChangeMap
     from registration.predict import Alignment
     from risk.estimate import Estimate
+    from risk.published import Companion
 
 Cell = Annotated[str, StringConstraints(max_length=200)] | bool | int | float | None
 Row = dict[Annotated[str, StringConstraints(max_length=64)], Cell]
@@ -191,14 +194,25 @@ class EstimateOut(Noticed):
     probability: Probability | None
     low: Probability | None = Field(description="lower end of the 90 % interval")
     high: Probability | None = Field(description="upper end of the 90 % interval")
+    probability_without_severity: Probability | None = Field(
+        description="the same row without its film; null where no film went in"
+    )
     baseline_log_odds: float | None
     contributions: list[TermOut]
     missing: list[str]
+    companions: list[CompanionOut] = Field(
+        description="published scores; those that lack inputs say which. Empty after a refusal"
+    )
     model: str
 
     @classmethod
-    def of(cls, found: Estimate) -> Self:
-        """From the model's answer."""
+    def of(
+        cls,
+        found: Estimate,
+        companions: Sequence[Companion] = (),
+        without_severity: float | None = None,
+    ) -> Self:
+        """From the model's answer, the scores beside it, and the answer without the film."""
         terms: list[Any] = [
             TermOut(
                 variable=one.variable,
@@ -215,9 +229,20 @@ class EstimateOut(Noticed):
             probability=found.probability,
             low=found.low,
             high=found.high,
+            probability_without_severity=without_severity,
             baseline_log_odds=found.baseline_log_odds,
             contributions=terms,
             missing=list(found.missing),
+            companions=[
+                CompanionOut(
+                    name=one.name,
+                    value=one.value,
+                    band=one.band,
+                    citation=one.citation,
+                    missing=list(one.missing),
+                )
+                for one in companions
+            ],
             model=found.model,
         )
 

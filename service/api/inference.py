@@ -14,6 +14,7 @@ from models.radiograph import Radiograph, read_bytes
 from models.refusal import Refusal
 from models.runtime import WeightsError
 from models.structures.anatomy import STRUCTURES
+from service import coefficients
 from service.api import pictures
 from service.api.dependencies import V1, Scientist, Together
 from service.api.findings import (
@@ -28,11 +29,17 @@ from service.api.findings import (
 from service.api.schemas import MOST_ROWS
 from service.context import Models
 from service.errors import OutOfResourcesError
+from service.records import SEVERITY_TERM
 
 if TYPE_CHECKING:  # the science is loaded by whoever builds the services
+    from collections.abc import Mapping
+
     from models.severity.predict import Severity
     from models.structures.predict import Structures
     from registration.predict import Alignment
+    from risk.additive import Table
+    from risk.estimate import Estimate, Value
+    from service.settings import Settings
 
 routes = APIRouter(prefix=V1, tags=["inference"])
 _log = structlog.get_logger(__name__)
@@ -226,13 +233,16 @@ async def ventilation(caller: Scientist, parts: Together, rows: Rows) -> Estimat
     A row holds the columns of `carina risk columns ventilation`; what is not known is left out.
     A row that cannot be answered is refused with the reason.
     """
-    return await parts.bench.run(partial(_ventilation, rows))
+    return await parts.bench.run(partial(_ventilation, rows, parts.services.settings))
 
 
-def _ventilation(rows: list[Row]) -> EstimatesOut:
+def _ventilation(rows: list[Row], settings: Settings) -> EstimatesOut:
     from risk import ventilation as model  # noqa: PLC0415  # loads its table on first use
 
-    return EstimatesOut(results=[EstimateOut.of(model.predict(row)) for row in rows])
+    table = coefficients.table("ventilation", settings)
+    return EstimatesOut(
+        results=[_answer(row, model.predict, model.answerable, table) for row in rows]
+    )
 
 
 @routes.post("/risk/outpatient", response_model=EstimatesOut)
@@ -242,10 +252,32 @@ async def outpatient(caller: Scientist, parts: Together, rows: Rows) -> Estimate
     A row holds the columns of `carina risk columns outpatient`; what is not known is left out.
     A row that cannot be answered is refused with the reason.
     """
-    return await parts.bench.run(partial(_outpatient, rows))
+    return await parts.bench.run(partial(_outpatient, rows, parts.services.settings))
 
 
-def _outpatient(rows: list[Row]) -> EstimatesOut:
+def _outpatient(rows: list[Row], settings: Settings) -> EstimatesOut:
     from risk import outpatient as model  # noqa: PLC0415  # loads its table on first use
 
-    return EstimatesOut(results=[EstimateOut.of(model.predict(row)) for row in rows])
+    table = coefficients.table("outpatient", settings)
+    return EstimatesOut(
+        results=[_answer(row, model.predict, model.answerable, table) for row in rows]
+    )
+
+
+def _answer(
+    row: Row,
+    predict: Callable[[Mapping[str, object], Table], Estimate],
+    answerable: Callable[[Mapping[str, object]], tuple[dict[str, Value], str]],
+    table: Table,
+) -> EstimateOut:
+    """The answer, the published scores of the same values, and the answer without the film."""
+    from risk import published  # noqa: PLC0415
+
+    found = predict(row, table)
+    if found.status != "ok":
+        return EstimateOut.of(found)
+    values, _ = answerable(row)
+    without = found.without(SEVERITY_TERM)
+    if without is None and values[SEVERITY_TERM] is not None:  # it acts through another term
+        without = predict({**row, SEVERITY_TERM: None}, table).probability
+    return EstimateOut.of(found, published.companions(values), without)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
+from service import coefficients
 from service.dashboard import figures
+from service.settings import Settings
 
 FOLDERS = (
     ("models", "severity/weights/card.json"),
@@ -45,12 +47,26 @@ class Card:
     limits: tuple[str, ...]
     command: str
     figures: tuple[Figure, ...]
+    own: str = ""
 
 
 def shipped() -> tuple[Card, ...]:
     """The cards of all models that are installed; a model without a card is left out."""
     found = ((files(package), path) for package, path in FOLDERS)
     return tuple(card for root, path in found if (card := _read(root.joinpath(*path.split("/")))))
+
+
+def served(settings: Settings) -> tuple[Card, ...]:
+    """The cards of what this service answers from: a hospital's own models in their place."""
+    own: dict[str, Card] = {
+        name: replace(
+            card(coefficients.table(name, settings).card),
+            own=f"This hospital's own model, set by CARINA_{name.upper()}_MODEL.",
+        )
+        for name in coefficients.NAMES
+        if coefficients.own_path(name, settings)
+    }
+    return tuple(own.get(one.name, one) for one in shipped())
 
 
 def _read(path: Traversable) -> Card | None:

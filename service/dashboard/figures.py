@@ -100,6 +100,11 @@ def percent(probability: float | None, low: float | None, high: float | None) ->
     return Percent(_percent(probability), _percent(low), _percent(high))
 
 
+def per_cent(probability: float | None) -> str:
+    """A probability beside one that has its interval, as a comparison; "" for None."""
+    return "" if probability is None else _percent(probability)
+
+
 def _percent(probability: float) -> str:
     value = 100 * probability
     if value >= 99.5:

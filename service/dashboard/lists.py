@@ -120,7 +120,7 @@ def worklist_page(
 @routes.get("/models")
 def models_page(visitor: Annotated[Visitor, Depends(anybody)]) -> Response:
     """What each model is, what it was made from, how well it does and where it must not be used."""
-    return visitor.show("models.html", cards=cards.shipped())
+    return visitor.show("models.html", cards=cards.served(visitor.desk.services.settings))
 
 
 @routes.get("/audit")

@@ -35,12 +35,22 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Film:
+    """The same risk without its film: per cent, and whether the film's weight was fitted apart."""
+
+    without: str
+    apart: bool
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Risk:
     """What may be said of one patient's ventilation risk.
 
     Parameters
     ----------
     figure : None where no number may be shown; `why_not` says why.
+    film : the risk without the film's severity, None where no film went in.
     grey : the number rests on old or missing inputs, or is itself old; `notes` say which.
     """
 
@@ -56,6 +66,7 @@ class Risk:
     at: str
     age: str
     model: str
+    film: Film | None = None
 
 
 def present(
@@ -95,7 +106,13 @@ def present(
         at=zone.shown(record.at, now),
         age=age(record.at, now),
         model=record.model,
+        film=_film(record),
     )
+
+
+def _film(record: RiskRecord) -> Film | None:
+    term, without = record.film, figures.per_cent(record.probability_without_film)
+    return None if term is None else Film(without, is_apart(term.source), term.source)
 
 
 def _figure(patient: Patient, record: RiskRecord | None) -> Percent | None:

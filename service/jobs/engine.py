@@ -23,6 +23,7 @@ import structlog
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
 from sqlalchemy import make_url
 
+from service import coefficients
 from service.errors import CarinaError, OutOfResourcesError
 from service.jobs import delivery, pipeline, workflows
 from service.jobs.delivery import Outbox, default_outbox
@@ -203,7 +204,8 @@ class Engine:
                 settings = self.settings
                 self._science = Science(
                     models=self._models or default_models(),
-                    risk=self._risk_models or default_risk_models(),
+                    risk=self._risk_models
+                    or default_risk_models(coefficients.table("ventilation", settings)),
                     outbox=self._outbox or default_outbox(settings),
                 )
             return self._science

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -15,6 +16,7 @@ from service.records import Companion, Observation, Patient, RiskInput, RiskReco
 from service.store.index import Index
 
 if TYPE_CHECKING:
+    from risk.additive import Table
     from risk.estimate import Estimate
 
 LOOK_BACK = timedelta(days=7)  # older readings are stale for every variable
@@ -198,8 +200,13 @@ def _observed_at(variable: str, times: Mapping[str, datetime | None]) -> datetim
     return min(known) if len(known) == len(parts) else None
 
 
-def default_risk_models() -> RiskModels:
-    """The risk model and the published scores that ship with Carina."""
+def default_risk_models(table: Table | None = None) -> RiskModels:
+    """The risk model and the published scores that ship with Carina.
+
+    Parameters
+    ----------
+    table : a hospital's own coefficients; None: those that ship.
+    """
     from risk import features, published, ventilation  # noqa: PLC0415
 
     known = {variable.name: variable for variable in features.BASE}
@@ -223,7 +230,7 @@ def default_risk_models() -> RiskModels:
         stale=features.stale,
         usable=usable,
         reading=reading,
-        predict=ventilation.predict,
+        predict=partial(ventilation.predict, table=table),
         companions=lambda row: [
             Companion(one.name, one.value, one.band, one.citation, one.missing)
             for one in published.companions(row)

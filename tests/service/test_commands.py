@@ -104,3 +104,75 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     with pytest.raises(SystemExit) as stop:
         main(["guess"])
     assert stop.value.code == 2
+
+
+def made_up_ward(folder: Path, seed: int) -> Path:
+    rng = np.random.default_rng(seed)
+    spo2 = rng.normal(94, 4, 400).clip(70, 100)
+    label = rng.random(400) < 1 / (1 + np.exp(2.5 - 0.25 * (94 - spo2)))
+    frame = pd.DataFrame({"spo2": spo2, "fio2": 40, "label": label, "patient": np.arange(400)})
+    frame.to_parquet(folder / f"ward{seed}.parquet")
+    return folder / f"ward{seed}.parquet"
+
+
+def test_a_hospital_recalibrates_measures_and_uses_its_own_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = made_up_ward(tmp_path, 1), made_up_ward(tmp_path, 2)
+    own = tmp_path / "own"
+    assert main(["recalibrate", "ventilation", "--data", str(first), "--out", str(own)]) == 0
+    said = capsys.readouterr().out
+    assert "out of sample" in said
+    assert {path.name for path in own.iterdir()} == {
+        "ventilation.json",
+        "ventilation.previous.json",
+        "recalibration.json",
+    }
+    model, out = str(own / "ventilation.json"), tmp_path / "measured"
+    measure = ["evaluate", "ventilation", "--data", str(second), "--out", str(out)]
+    assert main([*measure, "--model", model]) == 0
+    assert (out / "report.html").is_file()
+    pd.read_parquet(second)[["spo2"]].to_csv(tmp_path / "t.csv", index=False)
+    table = str(tmp_path / "t.csv")
+    for name, options in (("old", []), ("new", ["--model", model])):
+        to = str(tmp_path / f"{name}.csv")
+        assert main(["risk", "ventilation", table, "-o", to, *options]) == 0
+    old, new = (pd.read_csv(tmp_path / f"{n}.csv")["probability"] for n in ("old", "new"))
+    assert (old != new).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["recalibrate", "ventilation", "--data", "few.csv", "--out", "o"], "give more data"),
+        (["train", "ventilation", "--data", "few.csv", "--out", "o"], "give more data"),
+        (["train", "ventilation", "--data", "empty", "--out", "o"], "expected eicu_demo"),
+        (["train", "ventilation", "--data", "few.csv", "--out", "few.csv"], "expected a folder"),
+        (["evaluate", "ventilation", "--data", "none.csv"], "found nothing there"),
+        (["evaluate", "ventilation", "--data", "bad.csv", "--out", "o"], "found semicolons"),
+        (["risk", "ventilation", "few.csv", "-o", "few.csv"], "found the table itself"),
+        (["risk", "ventilation", "few.csv", "-o", "empty"], "found a folder"),
+        (["risk", "outpatient", "few.csv", "-o", "o", "--model", "few.csv"], "coefficient table"),
+    ],
+)
+def test_what_the_risk_commands_cannot_do_is_wrong_usage(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.csv").write_text("spo2;label;patient\n95;0;1\n")
+    rows = "".join(f"{90 + n},{n % 2},{n}\n" for n in range(8))
+    (tmp_path / "few.csv").write_text("spo2,label,patient\n" + rows)
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_risks_are_written_as_parquet_where_the_name_says_so(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("spo2,respiratory_rate\n95,20\n300,20\n")
+    out = tmp_path / "o.parquet"
+    assert main(["risk", "ventilation", str(tmp_path / "t.csv"), "-o", str(out)]) == 0
+    assert pd.read_parquet(out)["status"].tolist() == ["ok", "refused"]

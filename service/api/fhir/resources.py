@@ -107,10 +107,18 @@ def _prediction(record: RiskRecord, probability: float, low: float, high: float)
         "whenPeriod": {"start": _time(record.at), "end": _time(record.at + HORIZON)},
         "rationale": (
             f"{100 * probability:.1f} % (90 % interval {100 * low:.1f} to {100 * high:.1f} %). "
-            f"Strongest contributions: {reasons}."
+            f"Strongest contributions: {reasons}.{_without_film(record)}"
         ),
         "extension": [_interval(low, high)],
     }
+
+
+def _without_film(record: RiskRecord) -> str:
+    """The risk without its film, and what the film's term was fitted on."""
+    without = record.probability_without_film
+    if record.film is None or without is None:
+        return ""
+    return f" Without the film's severity {100 * without:.1f} % (its term: {record.film.source})."
 
 
 def _risk_remarks(record: RiskRecord) -> list[str]:
