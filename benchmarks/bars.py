@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from models.figure import wording
+
 HEAD = ("| figure | value (95 % interval) | beside | bar | |", "|---|---|---|---|---|")
 
 
@@ -60,12 +62,3 @@ def figure_at(figures: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     if isinstance(found, int | float):
         return {"value": found}
     return found if isinstance(found, Mapping) else {}
-
-
-def wording(figure: Mapping[str, Any]) -> str:
-    """Value and interval in words."""
-    if figure.get("value") is None:
-        return "not measured"
-    if figure.get("low") is None:
-        return f"{figure['value']:.3g}"
-    return f"{figure['value']:.3g} ({figure['low']:.3g} to {figure['high']:.3g})"

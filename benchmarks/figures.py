@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.figure import wording
+
 README = Path("README.md")
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
@@ -162,18 +164,18 @@ def main() -> None:
     for section in SECTIONS:
         metrics = _metrics(section.card)
         for row in section.rows:
-            beside = _text(_at(metrics, row.beside)) if row.beside else ""
+            beside = wording(_at(metrics, row.beside)) if row.beside else ""
             lines.append(
-                f"| {section.title} | {row.what} | {_text(_at(metrics, row.path))} | {beside} |"
+                f"| {section.title} | {row.what} | {wording(_at(metrics, row.path))} | {beside} |"
             )
-    text = README.read_text(encoding="utf-8")
+    text = README.readwording(encoding="utf-8")
     head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
-    README.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}", encoding="utf-8")
+    README.writewording(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}", encoding="utf-8")
 
 
 def _metrics(path: Path) -> dict[str, Any]:
-    raw = json.loads(path.read_text(encoding="utf-8"))
+    raw = json.loads(path.readwording(encoding="utf-8"))
     found: dict[str, Any] = raw.get("card", raw)["metrics"]
     return found
 
@@ -183,18 +185,6 @@ def _at(metrics: Any, path: str) -> Any:
     for key in path.split("."):
         metrics = metrics.get(key) if isinstance(metrics, dict) else None
     return metrics
-
-
-def _text(figure: Any) -> str:
-    if figure is None:
-        return "not measured"
-    if not isinstance(figure, dict):
-        return f"{figure:.3g}"
-    value = next(figure[k] for k in ("value", "share", "mean") if k in figure)
-    if value is None:
-        return "not measured"
-    interval = f" ({figure['low']:.3g} to {figure['high']:.3g})" if "low" in figure else ""
-    return f"{value:.3g}{interval}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models import runtime
+from models.figure import wording
 
 METHODS = {
     "identity": "nothing done",
@@ -38,20 +39,9 @@ def table_lines(table: dict[str, Any]) -> list[str]:
     head = [column.replace("_", " ") for column in columns]
     lines = ["| | " + " | ".join(head) + " |", "|---" * (len(columns) + 1) + "|"]
     for name, row in table.items():
-        cells = " | ".join(wording(row.get(column)) for column in columns)
+        cells = " | ".join(wording(row[column]) if column in row else "" for column in columns)
         lines.append(f"| {METHODS.get(name, name)} | {cells} |")
     return lines
-
-
-def wording(figure: Any) -> str:
-    """A figure in words; empty where a method has none."""
-    if figure is None:
-        return ""
-    if not isinstance(figure, dict):
-        return f"{figure:g}"
-    if figure.get("value") is None:
-        return "not measured"
-    return f"{figure['value']:.3g} ({figure['low']:.3g} to {figure['high']:.3g})"
 
 
 def plot(file: Path, metrics: Any) -> None:
