@@ -1,7 +1,8 @@
 """Published scores beside the models: ROX, SpO2/FiO2, qCSI, NEWS2, 4C Mortality and Deterioration.
 
 Each takes a row with the base names and units of `features` and counts as its publication does.
-A score whose inputs are not all there has no value: nothing is filled in.
+A score whose inputs are not all there has no value: nothing is filled in, but that room air has an
+FiO2 of 0.21 and a flow of 0 L/min.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ QCSI_CITATION = "Haimovich et al., Ann Emerg Med 2020; 76: 442-453"
 NEWS2_CITATION = "Royal College of Physicians, National Early Warning Score (NEWS) 2, 2017"
 FOUR_C_CITATION = "Knight et al., BMJ 2020; 370: m3339 (ISARIC 4C Mortality Score)"
 
+ROOM_AIR = 0.21  # FiO2
+
 COMORBIDITIES = (
     "diabetes",
     "copd",
@@ -69,7 +72,7 @@ def sf_ratio(row: Mapping[str, object]) -> Companion:
 
     Valid for SpO2 up to 97 %; above it, the ratio says little and the band says so.
     """
-    inputs, missing = _inputs(row, ("spo2", "fio2"))
+    inputs, missing = _inputs(_breathing(row), ("spo2", "fio2"))
     if missing:
         return _unknown("SpO2/FiO2", SF_CITATION, inputs, missing)
     value = _number(inputs, "spo2") / _number(inputs, "fio2")
@@ -85,7 +88,7 @@ def rox(row: Mapping[str, object]) -> Companion:
     4.88 or more at 2, 6 or 12 hours: low risk of intubation. Below 2.85, 3.47, 3.85 at 2, 6, 12
     hours: high risk. The hours of high-flow oxygen are not known here: the bands give all three.
     """
-    inputs, missing = _inputs(row, ("spo2", "fio2", "respiratory_rate"))
+    inputs, missing = _inputs(_breathing(row), ("spo2", "fio2", "respiratory_rate"))
     if missing:
         return _unknown("ROX", ROX_CITATION, inputs, missing)
     ratio = _number(inputs, "spo2") / _number(inputs, "fio2")
@@ -265,12 +268,19 @@ def _band(value: float, bands: Sequence[tuple[float, str]], beyond: str) -> str:
     return next((name for limit, name in bands if value <= limit), beyond)
 
 
+def _breathing(row: Mapping[str, object]) -> Mapping[str, object]:
+    """The row with the FiO2 of room air where it is said that no oxygen is given."""
+    if is_missing(row.get("fio2")) and _on_oxygen(row) is False:
+        return {**row, "fio2": ROOM_AIR}
+    return row
+
+
 def _on_oxygen(row: Mapping[str, object]) -> bool | None:
     """Whether the patient breathes added oxygen; None where nobody said."""
     word, fio2, flow = row.get("oxygen"), row.get("fio2"), row.get("oxygen_flow")
     known = [
         word == "oxygen" if not is_missing(word) else None,
-        float(str(fio2)) > 0.21 + 1e-9 if not is_missing(fio2) else None,
+        float(str(fio2)) > ROOM_AIR + 1e-9 if not is_missing(fio2) else None,
         float(str(flow)) > 0 if not is_missing(flow) else None,
     ]
     said = [answer for answer in known if answer is not None]

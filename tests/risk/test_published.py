@@ -204,3 +204,15 @@ def test_a_score_without_all_its_inputs_has_no_value_and_says_what_is_missing() 
     assert "fio2 or oxygen_flow" in news2({**WELL, "fio2": None, "oxygen_flow": None}).missing
     assert "obesity" in four_c_mortality({**WELL, "obesity": None}).missing
     assert all(score.value is not None for score in companions(WELL))
+
+
+@pytest.mark.parametrize("said", [{"oxygen": "room_air"}, {"oxygen_flow": 0.0}])
+def test_room_air_is_a_known_fraction_and_oxygen_of_unknown_fraction_is_not(
+    said: dict[str, object],
+) -> None:
+    row = {"spo2": 90.0, "respiratory_rate": 30.0}
+    assert rox({**row, **said}).value == pytest.approx(90 / 0.21 / 30)
+    assert sf_ratio({**row, **said}).value == pytest.approx(90 / 0.21)
+    assert rox({**row, "oxygen": "oxygen"}).missing == ("fio2",)
+    assert rox({**row, "oxygen_flow": 3.0}).missing == ("fio2",)
+    assert rox(row).missing == ("fio2",)

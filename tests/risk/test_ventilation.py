@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 
 import pandas as pd
@@ -266,3 +267,43 @@ def test_the_sickest_are_far_above_the_well() -> None:
 def test_every_term_has_a_column_or_is_computed_from_columns() -> None:
     names = {variable.name for variable in VARIABLES} | {"sf_ratio", "rox"}
     assert {term.variable for term in shipped("ventilation").terms} <= names
+
+
+@settings(deadline=None, max_examples=40)
+@given(ROWS)
+def test_without_its_film_a_row_has_the_risk_of_the_row_without_one(row: dict[str, object]) -> None:
+    plain = {name: value for name, value in row.items() if name != "severity_extent"}
+    found = predict({**plain, "severity_extent": 6.0})
+    assert found.without("severity_extent") == pytest.approx(predict(plain).probability, abs=1e-12)
+    assert predict(plain).without("severity_extent") is None
+    assert predict({}).without("severity_extent") is None
+
+
+@settings(deadline=None, max_examples=30)
+@given(ROWS, st.floats(40, 300), st.floats(40, 300))
+def test_lower_spo2_over_fio2_never_lowers_the_risk(
+    row: dict[str, object], one: float, two: float
+) -> None:
+    worse, better = sorted([one, two])
+    fixed = {k: v for k, v in row.items() if k not in {"fio2", "oxygen_flow", "spo2"}}
+
+    def at(ratio: float) -> float:
+        fio2 = min(1.0, max(0.21, 90.0 / ratio))
+        return predict({**fixed, "spo2": min(100.0, ratio * fio2), "fio2": fio2}).probability or 0.0
+
+    assert at(worse) >= at(better) - 1e-12
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(ROWS, min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_rows_and_columns_in_any_order_give_each_row_its_answer(
+    rows: list[dict[str, object]], random: random.Random
+) -> None:
+    frame = pd.DataFrame(rows)
+    order, names = list(frame.index), list(frame.columns)
+    random.shuffle(order)
+    random.shuffle(names)
+    shuffled = predict_table(frame.loc[order, names]).sort_index()
+    pd.testing.assert_frame_equal(shuffled, predict_table(frame))
+    for answer, row in zip(predict_table(frame).to_dict("records"), rows, strict=True):
+        assert answer["probability"] == predict(row).probability

@@ -152,6 +152,66 @@ def test_contributions_of_a_risk_add_up(scene: Stage, name: str, row: dict[str, 
     assert one["model"]
 
 
+OUTPATIENT = {
+    "age_years": 72, "sex": "male", "respiratory_rate": 24, "spo2": 90, "gcs": 15, "urea": 9,
+    "crp": 120, "lymphocytes": 0.8, "systolic_bp": 118, "heart_rate": 96, "temperature": 101.3,
+    "oxygen_flow": 2, "pneumonia": "yes", "diabetes": "yes", "copd": "no", "obesity": "no",
+    "immunosuppression": "no", "cardiovascular_disease": "no", "chronic_kidney_disease": "no",
+    "other_comorbidity": "no",
+}  # fmt: skip
+
+
+def test_published_scores_stand_beside_each_answer_or_say_what_they_lack(scene: Stage) -> None:
+    (one,) = estimates(scene, "outpatient", [OUTPATIENT])
+    beside = {score["name"]: score for score in one["companions"]}
+    assert set(beside) == {"ROX", "SpO2/FiO2", "qCSI", "NEWS2", "4C Mortality", "4C Deterioration"}
+    assert {name for name, score in beside.items() if score["value"] is None} == {
+        "ROX",
+        "SpO2/FiO2",
+    }
+    assert beside["ROX"]["missing"] == ["fio2"]
+    assert beside["qCSI"]["value"] == 1 + 2 + 4 - 4  # 2 L/min count nothing
+    assert beside["NEWS2"]["value"] == 2 + 3 + 2 + 0 + 1 + 0 + 1  # Fahrenheit was converted
+    assert beside["4C Mortality"]["value"] == 6 + 1 + 1 + 1 + 2 + 0 + 1 + 2
+    assert beside["4C Deterioration"]["value"] > 300
+    assert all(score["citation"] for score in one["companions"])
+    (row,) = estimates(scene, "ventilation", [{"spo2": 90, "fio2": 60, "respiratory_rate": 30}])
+    assert {s["name"]: s["value"] for s in row["companions"]}["ROX"] == pytest.approx(5.0)
+    (refused,) = estimates(scene, "ventilation", [{"spo2": 900}])
+    assert refused["companions"] == []
+
+
+def test_the_risk_is_told_with_and_without_the_film(scene: Stage) -> None:
+    row = {"spo2": 91, "respiratory_rate": 26, "fio2": 0.4}
+    film, none = estimates(scene, "ventilation", [{**row, "severity_extent": 7}, row])
+    assert film["probability"] > none["probability"]
+    assert film["probability_without_severity"] == pytest.approx(none["probability"], abs=1e-12)
+    assert none["probability_without_severity"] is None
+    (term,) = [t for t in film["contributions"] if t["variable"] == "severity_extent"]
+    assert "fitted apart" in term["source"]
+    clinic = {"age_years": 60, "sex": "female"}
+    film, none = estimates(scene, "outpatient", [{**clinic, "severity_extent": 7}, clinic])
+    assert film["probability"] > none["probability"]
+    assert film["probability_without_severity"] == pytest.approx(none["probability"], abs=1e-12)
+
+
+def test_a_hospitals_own_model_answers_where_a_setting_names_it(
+    scene: Stage, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    from risk import additive
+    from risk.recalibrate import scaled
+    from service.api.inference import _ventilation
+
+    own = scaled(additive.shipped("ventilation"), 1.0, 0.5)
+    own.write(tmp_path / "own.json")
+    update = {"ventilation_model": str(tmp_path / "own.json")}
+    settings = scene.services.settings.model_copy(update=update)
+    (found,) = _ventilation([{"spo2": 93}], settings).results
+    assert found.model == replace(own).label
+
+
 def test_each_row_has_its_own_answer_in_order(scene: Stage) -> None:
     good = {"age_years": 60, "sex": "female", "spo2": 93}
     bad, unknown = {**good, "spo2": 400}, {**good, "shoe_size": 43}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 
@@ -97,3 +98,23 @@ def test_a_group_with_a_term_fitted_apart_says_so() -> None:
     first = RECORD.inputs[0]
     other = replace(first, variable="respiratory_rate_max_6h", source="fitted apart: elsewhere")
     assert risk.is_apart(risk.together([first, other])[0].source)
+
+
+def test_the_risk_without_its_film_is_told_with_what_the_film_was_fitted_on() -> None:
+    shown = risk.present(PATIENT, RECORD, NOW, ZONE, EVERY)
+    term = next(one for one in RECORD.inputs if one.variable == "severity_extent")
+    log_odds = math.log(RECORD.probability / (1 - RECORD.probability)) - term.log_odds  # type: ignore[operator]  # the record has a number
+    assert RECORD.probability_without_film == pytest.approx(1 / (1 + math.exp(-log_odds)))
+    assert shown.film is not None
+    assert shown.film.apart
+    assert shown.film.without == f"{100 / (1 + math.exp(-log_odds)):.0f}"
+
+
+def test_without_a_film_nothing_is_said_of_one() -> None:
+    inputs = tuple(
+        replace(one, value=None) if one.variable == "severity_extent" else one
+        for one in RECORD.inputs
+    )
+    record = replace(RECORD, inputs=inputs)
+    assert record.probability_without_film is None
+    assert risk.present(PATIENT, record, NOW, ZONE, EVERY).film is None
