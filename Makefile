@@ -5,14 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .make
 
-.PHONY: help demo test setup setup-test frontend lint types imports islands unit slow bench bench-severity bench-registration figures demo-films clean
+.PHONY: help demo test setup setup-test frontend lint types imports islands unit slow bench bench-severity bench-registration bench-risk figures demo-films clean
 
 help:
 	@echo "make demo      set up and serve a sample ward (pages on http://127.0.0.1:8080)"
 	@echo "make test      set up and run every check that CI runs"
 	@echo "make setup     virtual environment, packages and pages, ready for .venv/bin/carina"
 	@echo "make lint types imports unit    the parts of make test"
-	@echo "make slow      soak tests; make bench, bench-severity, bench-registration: they need ../shared/data"
+	@echo "make slow      soak tests; make bench, bench-severity, bench-registration, bench-risk: they need ../shared/data"
 
 demo: setup
 	@exec $(BIN)/carina demo
@@ -67,6 +67,10 @@ bench-severity: setup-test
 
 bench-registration: setup-test
 	@status=0; for one in registration registration_speed; do \
+		$(BIN)/python -m benchmarks.$$one || status=1; done; exit $$status
+
+bench-risk: setup-test
+	@status=0; for one in ventilation outpatient; do \
 		$(BIN)/python -m benchmarks.$$one || status=1; done; exit $$status
 
 figures:

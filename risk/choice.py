@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from risk.basis import Config, Floats, bases, design
 from risk.data import Cohort
 from risk.fit import Problem
-from risk.folds import folds
+from risk.folds import random_folds
 from risk.prior import Prior
 
 INNER_FOLDS = 4
+DEALS = 3  # ways to deal the groups out: with few outcomes, one way is mostly chance
 FEWEST_OUTCOMES = 5  # patients with the outcome in a training part; with fewer, nothing is chosen
-MOST_ROWS = 10_000  # of more, every second, third... is looked at: hours of a stay are much alike
+MOST_ROWS = 6_000  # of more, every second, third... is looked at: hours of a stay are much alike
 
 
 def choose(settings: Config, cohort: Cohort, prior: Prior | None = None) -> Config:
@@ -67,8 +68,10 @@ class _Part:
 
 def _parts(settings: Config, cohort: Cohort) -> list[_Part]:
     """The inner folds; none where a part would have too few outcomes of either kind."""
-    fold = folds(cohort.group, INNER_FOLDS)
-    held = [fold == one for one in range(INNER_FOLDS)]
+    held = []
+    for deal in range(DEALS):
+        fold = random_folds(cohort.group, INNER_FOLDS, deal)
+        held += [fold == one for one in range(INNER_FOLDS)]
     for one in held:
         for kind in (cohort.label, ~cohort.label):
             if len(np.unique(cohort.patient[~one & kind])) < FEWEST_OUTCOMES or not one.any():
@@ -82,7 +85,7 @@ def _likelihood(
     prior: Prior | None,
     tried: dict[tuple[float, ...], float],
 ) -> float:
-    """Sum over the inner folds, each combination computed once."""
+    """Sum over the inner folds of all deals, each combination computed once."""
     key = (settings.ridge, settings.smooth, settings.missing, settings.pull, settings.borrow)
     if key not in tried:
         tried[key] = sum(part.likelihood(settings, prior) for part in parts)

@@ -26,7 +26,7 @@ from risk.train import Name, derived, lender, load, settings_for, train, with_lo
 
 SAMPLES = 500
 MIN_OUTCOMES = 20  # of a group, for figures of its own
-PARTITIONS = 4  # other ways to deal the groups out: how much the figure owes to one way
+PARTITIONS = 2  # other ways to deal the groups out: how much the figure owes to one way
 THRESHOLDS: Mapping[Name, Floats] = {
     "ventilation": np.linspace(0.01, 0.20, 39),
     "outpatient": np.linspace(0.02, 0.50, 49),
@@ -92,7 +92,7 @@ def measure(
     settings = settings_for(name, quick)
     settings = with_local_terms(name, settings) if data_path.is_file() else settings
     samples = 40 if quick else SAMPLES
-    lent = lender(name, settings, data_path)
+    lent = lender(name, settings, data_path, 0)
     prior = lent.prior if lent else None
     model = Judged(name, out_of_fold(settings, cohort, prior=prior))
     judged = [model, *comparators(name, settings, cohort)]
@@ -338,7 +338,7 @@ def by_set(settings: Config, cohort: Cohort, theirs: Cohort, samples: int) -> di
     figures: dict[str, Any] = {}
     for number, held in enumerate(("set_a", "set_b")):
         test = theirs.take(theirs.group == number)
-        lent = borrow(settings, theirs.take(theirs.group != number), 1)
+        lent = borrow(settings, theirs.take(theirs.group != number), 0)
         pulled = fit(choose(settings, cohort, lent.prior), cohort, prior=lent.prior)
         draws = statistics.resample(test.patient, samples, seed=2)
         figures[held] = {

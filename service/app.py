@@ -28,6 +28,7 @@ from service.auth import Auth, address_of
 from service.context import Services
 from service.dashboard import views
 from service.dicom import listener, web
+from service.dicom.commitment import Commitments
 from service.dicom.find import Finder
 from service.dicom.ingest import Ingest
 from service.errors import NotAllowedError, OutOfResourcesError, UsageError
@@ -104,6 +105,14 @@ class Parts:
     def finder(self) -> Finder:
         """What answers queries on the DICOM port."""
         return Finder(self.index, self.objects, clock, self.settings.ae_title)
+
+    def commitments(self) -> Commitments:
+        """What takes storage commitments in."""
+        return Commitments(self.index, self.settings.nodes, self.engine.commitment_asked, clock)
+
+    def open_dicom(self) -> listener.Listener:
+        """Open the DICOM port in this process."""
+        return listener.serve(self.settings, self.ingest, self.finder(), self.commitments())
 
     def close(self) -> None:
         """Let running studies finish, then let go of the stores."""
@@ -282,7 +291,7 @@ class Ports:
         self._children: list[subprocess.Popen[bytes]] = []
         self._keeper = threading.Thread(target=self._keep_alive, name="listeners", daemon=True)
         if settings.listener_processes == 1:
-            self._inside = listener.serve(settings, parts.ingest, parts.finder())
+            self._inside = parts.open_dicom()
             return
         self._children = [self._spawn() for _ in range(settings.listener_processes)]
         self._keeper.start()
@@ -363,7 +372,7 @@ def listen(settings: Settings, stopped: threading.Event) -> None:
     parts.engine.start()
     try:
         if settings.shared_port:
-            port = listener.serve(settings, parts.ingest, parts.finder())
+            port = parts.open_dicom()
             threading.Thread(target=_end_with_parent, args=(stopped,), daemon=True).start()
             stopped.wait()
             port.stop()

@@ -398,6 +398,22 @@ class NewsEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Commitment:
+    """A node's question whether objects are kept for good (storage commitment, PS3.4 J).
+
+    `references` are pairs of SOP Class UID and SOP Instance UID, as the node named them.
+    """
+
+    transaction_uid: str
+    ae_title: str
+    references: tuple[tuple[str, str], ...]
+    state: Literal["waiting", "reported", "failed"]
+    attempts: int
+    updated_at: datetime
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """A result object on its way to a destination (a PACS)."""
 

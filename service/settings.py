@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     destinations: tuple[str, ...] = Field(
         (), description="result destinations, AETITLE@host:port; SR and SEG are sent there"
     )
+    nodes: tuple[str, ...] = Field(
+        (), description="DICOM nodes that may ask for storage commitment, AETITLE@host:port"
+    )
     workers: int = Field(1, ge=0, le=16, description="studies worked on at once inside serve")
     risk_interval_minutes: int = Field(60, ge=1, le=1440, description="risk is computed this often")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import AssociationSocket
 
@@ -77,7 +78,7 @@ def send(
     """
     ds = dcmread(io.BytesIO(data))
     context = build_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
-    with _association(destination, context, calling_ae, tls) as assoc:
+    with association(destination, context, calling_ae, tls) as assoc:
         answer = assoc.send_c_store(ds)
     _check_answer(answer, destination)
 
@@ -89,7 +90,7 @@ def echo(destination: str, calling_ae: str = "CARINA", tls: ssl.SSLContext | Non
     ------
     DeliveryError : it does not answer.
     """
-    with _association(destination, build_context(VERIFICATION), calling_ae, tls) as assoc:
+    with association(destination, build_context(VERIFICATION), calling_ae, tls) as assoc:
         answer = assoc.send_c_echo()
     _check_answer(answer, destination)
 
@@ -104,9 +105,20 @@ class _ApplicationEntity(AE):
 
 
 @contextmanager
-def _association(
-    destination: str, context: PresentationContext, calling_ae: str, tls: ssl.SSLContext | None
+def association(
+    destination: str,
+    context: PresentationContext,
+    calling_ae: str,
+    tls: ssl.SSLContext | None,
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Iterator[Association]:
+    """Open an association with a node for one kind of object, and release it afterwards.
+
+    Raises
+    ------
+    DeliveryError : nobody answers, or the association is refused.
+    UsageError : `destination` has another form, or speaks TLS and `tls` is None.
+    """
     where = parse_destination(destination)
     if where.tls and tls is None:
         raise UsageError(f"expected TLS to be set up for {destination}, found that it is not")
@@ -121,6 +133,7 @@ def _association(
         [context],
         ae_title=where.ae_title,
         max_pdu=MAX_PDU_BYTES,
+        ext_neg=list(roles),
         tls_args=(tls, where.host) if where.tls and tls is not None else None,
     )
     if not assoc.is_established:

@@ -1,4 +1,4 @@
-"""The DICOM port: C-ECHO, C-STORE and C-FIND, by several processes on one port if need be.
+"""The DICOM port: C-ECHO, C-STORE, C-FIND and commitment, by several processes on one port.
 
 The data set is written as received and never decoded here. Against hostile or broken peers: every
 wait has an end, connections are counted before a thread is spent on them, and one message cannot
@@ -24,6 +24,7 @@ from pynetdicom.presentation import build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from service.dicom import find, tls
+from service.dicom.commitment import PUSH_MODEL, REQUEST, Commitments
 from service.dicom.find import Finder
 from service.dicom.header import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from service.dicom.ingest import Ingest
@@ -43,6 +44,7 @@ _PROCESSING_FAILURE = 0x0110  # PS3.7 C.5
 _SUCCESS, _PENDING, _PENDING_KEYS_IGNORED, _CANCELLED = 0x0000, 0xFF00, 0xFF01, 0xFE00
 _NO_SUCH_QUERY = 0xA900  # PS3.4 C.4.1.1.4: the identifier does not fit the SOP class
 _UNABLE_TO_FIND = 0xC001
+_INVALID_ARGUMENT, _NO_SUCH_ACTION, _RESOURCE_LIMITATION = 0x0115, 0x0123, 0x0213  # PS3.7 C.5
 _POLL_S = 0.05
 
 _log = structlog.get_logger(__name__)
@@ -70,13 +72,19 @@ class Listener:
             assoc.abort()
 
 
-def serve(settings: Settings, ingest: Ingest, finder: Finder | None = None) -> Listener:
+def serve(
+    settings: Settings,
+    ingest: Ingest,
+    finder: Finder | None = None,
+    commitments: Commitments | None = None,
+) -> Listener:
     """Open the DICOM port and serve it in threads of this process.
 
     Parameters
     ----------
     finder : answers queries. They are offered to the titles of the allow-list alone: who is not
         known to us is told nothing of a patient.
+    commitments : takes storage commitments of the nodes that it knows.
 
     Raises
     ------
@@ -94,15 +102,17 @@ def serve(settings: Settings, ingest: Ingest, finder: Finder | None = None) -> L
     ae.network_timeout = NETWORK_TIMEOUT_S
     ae.require_called_aet = True
     ae.require_calling_aet = list(settings.allowed_ae_titles)
+    asked = finder if settings.allowed_ae_titles else None
     server: Any = ae.make_server(
         (settings.dicom_host, settings.dicom_port),
         ae_title=settings.ae_title,
         contexts=[build_context(VERIFICATION)],
         ssl_context=tls.of_listener(settings),
         evt_handlers=[
-            (evt.EVT_REQUESTED, _offer, [finder if settings.allowed_ae_titles else None]),
+            (evt.EVT_REQUESTED, _offer, [asked, commitments]),
             (evt.EVT_C_STORE, _store, [ingest]),
-            (evt.EVT_C_FIND, _find, [finder]),
+            (evt.EVT_C_FIND, _find, [asked]),
+            (evt.EVT_N_ACTION, _commit, [commitments]),
             (evt.EVT_DIMSE_RECV, _message_complete),
         ],
         server_class=_SharedPortServer,
@@ -169,6 +179,25 @@ def _find(event: evt.Event, finder: Finder | None) -> Iterator[tuple[Dataset, Da
         yield _status(_UNABLE_TO_FIND, "internal fault; ask again later"), None
 
 
+def _commit(event: evt.Event, commitments: Commitments | None) -> tuple[Dataset, None]:
+    """Take a storage commitment in (PS3.4 J.3.2); its report follows on its own association."""
+    calling = _calling(event)
+    if commitments is None or event.action_type != REQUEST:
+        return _status(_NO_SUCH_ACTION), None
+    try:
+        commitments.take(event.action_information, calling, event.assoc.requestor.address)
+    except UsageError as error:
+        return _status(_INVALID_ARGUMENT, error.message), None
+    except CarinaError as error:
+        _log.warning("commitment not taken in", source=calling, why=error.message)
+        return _status(_RESOURCE_LIMITATION, error.message), None
+    except Exception:  # noqa: BLE001
+        # The edge to the network: the node asks again, the traceback is for us.
+        _log.exception("commitment not taken in by a fault", source=calling)
+        return _status(_PROCESSING_FAILURE, "internal fault; ask again later"), None
+    return _status(_SUCCESS), None
+
+
 def _calling(event: evt.Event) -> str:
     """AE title of the peer, fit for a log."""
     title = event.assoc.requestor.ae_title
@@ -183,7 +212,7 @@ def _status(code: int, comment: str = "") -> Dataset:
     return response
 
 
-def _offer(event: evt.Event, finder: Finder | None) -> None:
+def _offer(event: evt.Event, finder: Finder | None, commitments: Commitments | None) -> None:
     """Support what is proposed, as far as it can be stored, in the order of the sender.
 
     PS3.8 leaves the choice among proposed transfer syntaxes to us. The sender names first what it
@@ -202,6 +231,10 @@ def _offer(event: evt.Event, finder: Finder | None) -> None:
     if finder is not None:
         event.assoc.acceptor.supported_contexts += [
             build_context(model, list(find.TRANSFER_SYNTAXES)) for model in find.LEVELS
+        ]
+    if commitments is not None and commitments.knows(request.calling_ae_title or ""):
+        event.assoc.acceptor.supported_contexts += [
+            build_context(PUSH_MODEL, list(find.TRANSFER_SYNTAXES))
         ]
 
 

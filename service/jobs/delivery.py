@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ssl import SSLContext
@@ -26,7 +26,7 @@ from service.errors import (
 )
 from service.jobs.artifacts import unpack_structures
 from service.jobs.pipeline import log_failure
-from service.records import OWN_SOURCE, AuditEvent, Delivery, Instance, StudyResult
+from service.records import OWN_SOURCE, AuditEvent, Commitment, Delivery, Instance, StudyResult
 from service.settings import Settings
 from service.store.index import Index
 from service.store.objects import ObjectStore
@@ -48,12 +48,14 @@ class Outbox:
         Both give the same UID for the same result.
     send : file and destination; raises DeliveryError to be tried again.
     destinations : `AETITLE@host:port`, with `/tls` behind it for TLS.
+    commit : tells a node which of its objects are kept; as `send`.
     """
 
     report: Callable[[Dataset, StudyResult], bytes]
     segmentation: Callable[[Dataset, StudyResult, NDArray[np.bool_]], bytes]
     send: Callable[[bytes, str], None]
     destinations: tuple[str, ...]
+    commit: Callable[[Commitment, Mapping[str, str]], None]
 
 
 def prepare(
@@ -223,7 +225,7 @@ def _failed(tried: Delivery, why: str) -> Delivery:
 
 
 def check_destinations(settings: Settings) -> None:
-    """Look at the destinations before anything is sent.
+    """Look at destinations and nodes before anything is sent.
 
     Raises
     ------
@@ -233,22 +235,36 @@ def check_destinations(settings: Settings) -> None:
 
 
 def _tls(settings: Settings) -> SSLContext | None:
-    """How TLS is spoken to the destinations; None where none of them speaks it."""
+    """How TLS is spoken to destinations and nodes; None where none of them speaks it."""
     from service.dicom import deliver, tls  # noqa: PLC0415  # pynetdicom is slow
 
-    secured = [deliver.parse_destination(one).tls for one in settings.destinations]
+    everybody = (*settings.destinations, *settings.nodes)
+    secured = [deliver.parse_destination(one).tls for one in everybody]
     return tls.of_destination(settings) if any(secured) else None
 
 
 def default_outbox(settings: Settings) -> Outbox:
-    """The SR and SEG of `dicom/objects.py`, sent by C-STORE."""
-    from service.dicom import deliver, objects  # noqa: PLC0415  # highdicom takes a second to load
+    """The SR and SEG of `dicom/objects.py` by C-STORE, and commitments by N-EVENT-REPORT."""
+    from service.dicom import commitment, deliver, objects  # noqa: PLC0415  # a second to load
 
     context = _tls(settings)
+    addresses = commitment.addresses(settings.nodes)
 
     def send(data: bytes, destination: str) -> None:
         deliver.send(data, destination, settings.ae_title, context)
 
+    def commit(question: Commitment, kept: Mapping[str, str]) -> None:
+        if question.ae_title not in addresses:
+            raise DeliveryError(
+                f"expected the address of {question.ae_title} in CARINA_NODES, found none"
+            )
+        node = addresses[question.ae_title]
+        commitment.report(question, kept, node, settings.ae_title, context)
+
     return Outbox(
-        objects.severity_report, objects.structures_segmentation, send, settings.destinations
+        objects.severity_report,
+        objects.structures_segmentation,
+        send,
+        settings.destinations,
+        commit,
     )

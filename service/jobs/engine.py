@@ -25,7 +25,7 @@ from sqlalchemy import make_url
 
 from service import coefficients
 from service.errors import CarinaError, OutOfResourcesError
-from service.jobs import delivery, pipeline, workflows
+from service.jobs import commitment, delivery, pipeline, workflows
 from service.jobs.delivery import Outbox, default_outbox
 from service.jobs.pipeline import Models, default_models
 from service.jobs.risk import RiskModels, default_risk_models, fill_course, run_risk
@@ -363,8 +363,20 @@ class Engine:
         delivery.prepare(identifier, self.index, self.objects, outbox, self.clock())
 
     def send_due(self) -> int:
-        """Try what is due to be sent."""
-        return delivery.send_due(self.index, self.objects, self.science.outbox, self.clock())
+        """Try what is due to be sent, answers to storage commitments first: they are small."""
+        outbox = self.science.outbox
+        answered = commitment.report_due(self.index, outbox.commit, self.clock())
+        return answered + delivery.send_due(self.index, self.objects, outbox, self.clock())
+
+    def commitment_asked(self, transaction_uid: str) -> None:
+        """Have a storage commitment answered. Durable when it returns."""
+        moment = self.clock().timestamp()
+        job = EnqueueOptions(
+            queue_name=DELIVERIES,
+            workflow_name="carina_send",
+            workflow_id=f"commit-{digest(transaction_uid)}-{moment}",
+        )
+        self._enqueue(job)
 
     def every_minute(self, at: datetime) -> None:
         """Send what is due; at their times compute the ward, recover, and tidy up."""

@@ -1,4 +1,4 @@
-"""What happened: audit rows, news for the pages, deliveries on their way."""
+"""What happened: audit rows, news for the pages, deliveries and commitments on their way."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from service.records import AuditEvent, Delivery, NewsEvent
+from service.errors import NotFoundError
+from service.records import AuditEvent, Commitment, Delivery, NewsEvent
 from service.store import payloads
-from service.store.database import Database, insert_missing
-from service.store.tables import AUDITS, DELIVERIES, NEWS, NEWS_COUNTER
+from service.store.database import Database, insert_missing, upsert
+from service.store.tables import AUDITS, COMMITMENTS, DELIVERIES, INSTANCES, NEWS, NEWS_COUNTER
 
 FIRST_WAIT = timedelta(seconds=15)
 LONGEST_WAIT = timedelta(hours=1)
@@ -38,7 +39,7 @@ def wait_after(attempts: int) -> timedelta:
 
 
 class Journal(Database):
-    """Audit, news and deliveries."""
+    """Audit, news, deliveries and commitments."""
 
     def add_audit(self, event: AuditEvent) -> None:
         """Write one audit row by itself (for reads, logins and exports)."""
@@ -137,3 +138,59 @@ class Journal(Database):
             query = query.where(DELIVERIES.c.result_id == result_id)
         with self._read() as connection:
             return tuple(payloads.delivery(row) for row in connection.execute(query).mappings())
+
+    def add_commitment(self, commitment: Commitment, audit: AuditEvent) -> None:
+        """Take a question in; the same transaction again is asked anew."""
+        values = payloads.columns(commitment) | {"due_at": commitment.updated_at}
+        with self._write() as connection:
+            upsert(connection, COMMITMENTS, [values])
+            write_audit(connection, audit)
+
+    def set_commitment(self, commitment: Commitment) -> None:
+        """Record an attempt to answer; a waiting one becomes due again after its back-off."""
+        values = payloads.columns(commitment)
+        values["due_at"] = commitment.updated_at + wait_after(commitment.attempts)
+        which = COMMITMENTS.c.transaction_uid == commitment.transaction_uid
+        with self._write() as connection:
+            connection.execute(update(COMMITMENTS).where(which).values(values))
+
+    def take_commitments(
+        self, now: datetime, until: datetime, limit: int = 20
+    ) -> tuple[Commitment, ...]:
+        """Take questions that are due to be answered; as `take_deliveries`."""
+        query = (
+            select(COMMITMENTS)
+            .where(COMMITMENTS.c.state == "waiting", COMMITMENTS.c.due_at <= now)
+            .order_by(COMMITMENTS.c.due_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        with self._write() as connection:
+            rows = connection.execute(query).mappings().all()
+            uids = [row["transaction_uid"] for row in rows]
+            taken = update(COMMITMENTS).where(COMMITMENTS.c.transaction_uid.in_(uids))
+            connection.execute(taken.values(due_at=until))
+            return tuple(payloads.commitment(row) for row in rows)
+
+    def commitment(self, transaction_uid: str) -> Commitment:
+        """Give one question; NotFoundError where nobody asked it."""
+        query = select(COMMITMENTS).where(COMMITMENTS.c.transaction_uid == transaction_uid)
+        with self._read() as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise NotFoundError("expected a storage commitment of this transaction, found none")
+        return payloads.commitment(row)
+
+    def kept_classes(self, sop_instance_uids: Sequence[str]) -> dict[str, str]:
+        """Give the SOP class of each of these instances that is in force."""
+        found: dict[str, str] = {}
+        with self._read() as connection:
+            for start in range(0, len(sop_instance_uids), 500):
+                part = sop_instance_uids[start : start + 500]
+                query = select(INSTANCES.c.sop_instance_uid, INSTANCES.c.sop_class_uid).where(
+                    INSTANCES.c.sop_instance_uid.in_(part), INSTANCES.c.state != "conflict"
+                )
+                found |= {
+                    row.sop_instance_uid: row.sop_class_uid for row in connection.execute(query)
+                }
+        return found

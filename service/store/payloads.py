@@ -18,6 +18,7 @@ from sqlalchemy import RowMapping
 from service.records import (
     AuditEvent,
     ChangeFinding,
+    Commitment,
     Companion,
     Delivery,
     Instance,
@@ -107,6 +108,12 @@ def news(row: RowMapping) -> NewsEvent:
 def delivery(row: RowMapping) -> Delivery:
     """A row of `deliveries`."""
     return _pick(Delivery, row)
+
+
+def commitment(row: RowMapping) -> Commitment:
+    """A row of `commitments`."""
+    references = tuple((str(one), str(other)) for one, other in row["references"])
+    return replace(_pick(Commitment, row), references=references)
 
 
 def user(row: RowMapping) -> User:

@@ -290,3 +290,17 @@ DELIVERIES = Table(
     Index("ix_deliveries_due_at", "due_at", **_where("state = 'waiting'")),
     Index("ix_deliveries_result_id", "result_id"),
 )
+
+COMMITMENTS = Table(
+    "commitments",
+    METADATA,
+    Column("transaction_uid", Key, primary_key=True),
+    _required("ae_title", Key),
+    _required("references", JSON),
+    _required("state", String(16)),
+    _required("attempts", Integer),
+    _required("updated_at", UtcDateTime),
+    _text("message"),
+    _required("due_at", UtcDateTime),
+    Index("ix_commitments_due_at", "due_at", **_where("state = 'waiting'")),
+)

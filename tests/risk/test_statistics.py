@@ -12,6 +12,7 @@ from risk.statistics import (
     calibration,
     expected_over_observed,
     interval,
+    logistic,
     net_benefit,
     rank,
     resample,
@@ -93,3 +94,25 @@ def test_an_interval_holds_the_figure() -> None:
     assert found.low < found.value < found.high
     assert found.high - found.low == pytest.approx(2 * 1.96 / np.sqrt(200), rel=0.25)
     assert set(found.as_dict()) == {"value", "low", "high"}
+
+
+def test_net_benefit_of_weights_is_that_of_copies_and_as_counted_one_by_one() -> None:
+    rng = np.random.default_rng(5)
+    label, p = rng.random(60) < 0.3, rng.random(60)
+    copies = rng.integers(0, 3, 60)
+    thresholds = np.array([0.1, 0.3, 0.6])
+    weighted = net_benefit(label, p, thresholds, copies.astype(float))
+    again, q = np.repeat(label, copies), np.repeat(p, copies)
+    assert weighted == pytest.approx(net_benefit(again, q, thresholds))
+    for threshold, found in zip(thresholds, weighted, strict=True):
+        acted = q >= threshold
+        harm = (acted & ~again).sum() * threshold / (1 - threshold)
+        assert found == pytest.approx(((acted & again).sum() - harm) / len(q))
+
+
+def test_a_logistic_regression_finds_the_weights_that_made_the_data() -> None:
+    rng = np.random.default_rng(6)
+    columns = rng.normal(size=(20000, 2))
+    label = rng.random(20000) < 1 / (1 + np.exp(1 - columns @ [1.0, -0.5]))
+    found = logistic(columns, label, np.ones(20000))
+    assert found == pytest.approx([-1.0, 1.0, -0.5], abs=0.08)

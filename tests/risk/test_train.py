@@ -67,6 +67,23 @@ def test_a_hospital_trains_on_its_own_table_and_severity_is_fitted_jointly(
     assert high > low
 
 
+def test_the_film_gets_the_weight_that_it_has_on_local_data_beside_spo2(ward: Path) -> None:
+    rng = np.random.default_rng(11)
+    rises = []
+    for effect in (0.0, 0.6):
+        frame = local_table(2, 1500)
+        spo2, extent = frame["spo2"].to_numpy(), frame["severity_extent"].to_numpy()
+        log_odds = -2 + 0.25 * (94 - spo2) + effect * (extent - 4)
+        frame["label"] = (rng.random(1500) < 1 / (1 + np.exp(-log_odds))).astype(int)
+        frame.to_csv(ward / "films.csv", index=False)
+        table = train("ventilation", ward / "films.csv", ward / "films", quick=True)
+        term = next(one for one in table.terms if one.variable == "severity_extent")
+        rises.append(term.at(8.0)[0] - term.at(0.0)[0])
+        assert "apart" not in term.source
+    assert rises[0] < 0.5
+    assert 2.5 < rises[1] < 6.0
+
+
 def test_csv_and_parquet_give_the_same_rows(ward: Path) -> None:
     one = data.table("ventilation", ward / "ward.csv")
     two = data.table("ventilation", ward / "ward.parquet")

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from service.dicom.commitment import Commitments
 from service.dicom.find import Finder
 from service.dicom.ingest import Ingest
 from service.dicom.listener import Listener, serve
+from service.records import AuditEvent
 from service.settings import Settings
 from service.store.index import Index
 from service.store.objects import FileObjects
@@ -29,6 +31,10 @@ class Ward:
     objects: FileObjects
     ingest: Ingest
     arrived: list[str] = field(default_factory=list)
+
+    def audit(self) -> AuditEvent:
+        """An audit row of no importance."""
+        return AuditEvent(NOW, "TESTER", "test", "success")
 
     def files(self) -> list[Path]:
         """Every object on the disk."""
@@ -61,10 +67,12 @@ def listen(ward: Ward) -> Iterator[Callable[..., Listener]]:
     """Open a DICOM port with some settings; it is closed after the test."""
     open_ports: list[Listener] = []
 
-    def start(finder: Finder | None = None, **chosen: object) -> Listener:
+    def start(
+        finder: Finder | None = None, commitments: Commitments | None = None, **chosen: object
+    ) -> Listener:
         defaults = {"dicom_host": "127.0.0.1", "dicom_port": 0}
         settings = Settings.model_validate({**defaults, **chosen})
-        open_ports.append(serve(settings, ward.ingest, finder))
+        open_ports.append(serve(settings, ward.ingest, finder, commitments))
         return open_ports[-1]
 
     yield start

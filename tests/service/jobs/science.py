@@ -7,6 +7,7 @@ alignment is the identity. Films are made here, of no patient.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +37,7 @@ from service.dicom.ingest import Ingest
 from service.jobs.delivery import Outbox
 from service.jobs.pipeline import Models
 from service.jobs.risk import RiskModels
-from service.records import Companion, Observation, StudyResult
+from service.records import Commitment, Companion, Observation, StudyResult
 from service.store.index import Index
 from service.store.objects import FileObjects
 
@@ -155,6 +156,15 @@ class Pacs:
         self.away = False
         self.tries = 0
         self.taken: list[Dataset] = []
+        self.told: list[tuple[Commitment, dict[str, str]]] = []
+
+    def commit(self, question: Commitment, kept: Mapping[str, str]) -> None:
+        from service.errors import DeliveryError
+
+        self.tries += 1
+        if self.away:
+            raise DeliveryError(f"expected an answer from {question.ae_title}, found none")
+        self.told.append((question, dict(kept)))
 
     def send(self, data: bytes, destination: str) -> None:
         from pydicom import dcmread
@@ -184,7 +194,7 @@ def derived(source: Dataset, result: StudyResult, sop_class: str, modality: str)
 
 
 def outbox(pacs: Pacs, *destinations: str) -> Outbox:
-    return Outbox(report, segmentation, pacs.send, destinations)
+    return Outbox(report, segmentation, pacs.send, destinations, pacs.commit)
 
 
 def film(

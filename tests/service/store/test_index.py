@@ -15,6 +15,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from service.errors import (
@@ -28,6 +29,7 @@ from service.records import (
     SCORED_CLASSES,
     AuditEvent,
     ChangeFinding,
+    Commitment,
     Companion,
     Delivery,
     Instance,
@@ -495,6 +497,22 @@ def test_a_delivery_is_taken_by_one_worker_at_a_time(filled: Index) -> None:
     assert filled.take_deliveries(NOW + HOUR, NOW + 2 * HOUR) == (new,)
 
 
+def test_a_commitment_is_taken_by_one_worker_and_comes_back_as_it_went_in(index: Index) -> None:
+    asked = Commitment("1.9", "PACS", ((CR, "1.2.3.1"), (GSPS, "1.2.3.2")), "waiting", 0, NOW)
+    index.add_commitment(asked, AUDIT)
+    assert index.take_commitments(NOW, NOW + HOUR) == (asked,)
+    assert index.take_commitments(NOW, NOW + HOUR) == ()
+    index.set_commitment(replace(asked, state="reported", attempts=1))
+    assert index.commitment("1.9").state == "reported"
+    assert index.take_commitments(NOW + 2 * HOUR, NOW + 3 * HOUR) == ()
+
+
+def test_only_what_is_in_force_counts_as_kept(filled: Index) -> None:
+    aside = replace(FILM, sha256="1" * 64, object_key="ab/cd/9", sop_class_uid=GSPS)
+    filled.add_instance(aside, STUDY, PATIENT, AUDIT)
+    assert filled.kept_classes([FILM.sop_instance_uid, "1.2.3.999"]) == {FILM.sop_instance_uid: CR}
+
+
 def test_counts_tell_what_is_kept_and_what_waits(filled: Index) -> None:
     counts = filled.counts()
     assert (counts["patients"], counts["studies"], counts["instances"]) == (1, 1, 1)
@@ -565,6 +583,31 @@ def test_text_that_postgresql_cannot_hold_is_an_invalid_object(postgresql_url: s
     index.migrate()
     with pytest.raises(InvalidObjectError):
         index.add_instance(FILM, STUDY, replace(PATIENT, name="D\x00E"), AUDIT)
+    index.close()
+
+
+def revisions() -> list[str]:
+    """Every revision of the schema, oldest first."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    walked = ScriptDirectory.from_config(config).walk_revisions()
+    return [one.revision for one in walked][::-1]
+
+
+@pytest.mark.parametrize("earlier", revisions()[:-1])
+def test_data_of_an_earlier_schema_comes_through_down_and_up(index_url: str, earlier: str) -> None:
+    index = Index(index_url)
+    index.migrate()
+    index.add_instance(FILM, STUDY, PATIENT, AUDIT)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with index._write() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, earlier)
+    index.migrate()
+    assert index.instance(FILM.sop_instance_uid) == FILM
+    assert index.patient("P1") == PATIENT
+    assert index.audits() == (AUDIT,)
     index.close()
 
 

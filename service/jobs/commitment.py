@@ -1,0 +1,50 @@
+"""Answers to storage commitments, tried until the node takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from service.errors import DeliveryError, OutOfResourcesError
+from service.jobs.delivery import MOST_ATTEMPTS, TAKEN_FOR
+from service.jobs.pipeline import log_failure
+from service.records import Commitment
+from service.store.index import Index
+
+Report = Callable[[Commitment, Mapping[str, str]], None]
+_log = structlog.get_logger(__name__)
+
+
+def report_due(index: Index, report: Report, now: datetime) -> int:
+    """Answer what is due once; how many nodes took their answer."""
+    reported = 0
+    for question in index.take_commitments(now, now + TAKEN_FOR):
+        kept = index.kept_classes([uid for _, uid in question.references])
+        tried = _try(
+            replace(question, attempts=question.attempts + 1, updated_at=now), kept, report
+        )
+        index.set_commitment(tried)
+        reported += tried.state == "reported"
+    return reported
+
+
+def _try(question: Commitment, kept: Mapping[str, str], report: Report) -> Commitment:
+    try:
+        report(question, kept)
+    except OutOfResourcesError:
+        raise
+    except DeliveryError as error:
+        return _failed(question, error.message)
+    except Exception as error:  # noqa: BLE001  # one node that breaks never holds up the others
+        log_failure("commitment broke", error)
+        return _failed(question, f"Unexpected {type(error).__name__}: see the log.")
+    return replace(question, state="reported", message="")
+
+
+def _failed(question: Commitment, why: str) -> Commitment:
+    given_up = question.attempts >= MOST_ATTEMPTS
+    _log.warning("commitment failed", attempts=question.attempts, given_up=given_up)
+    return replace(question, state="failed" if given_up else "waiting", message=why)
