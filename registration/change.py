@@ -1,10 +1,13 @@
 """Where the lungs changed between two aligned films, beyond the noise of unchanged lungs.
 
-Every film is told in ranks of its own shades, which no window, gamma or curve of a console changes,
-and then against its surroundings, which takes away what varies smoothly over the chest. The
-difference is averaged over the scale of an opacity, and only what exceeds the noise of unchanged
-lungs is kept. How much that is was measured (`python -m benchmarks.change --calibrate`) and lies
-beside the weights.
+Two looks are added. The shades: every film is told in ranks of its own shades, which no window,
+gamma or curve of a console changes (their logarithm, for bright places are noisier), and then
+against its surroundings, which takes away what varies smoothly over the chest. The opacity: what
+the severity network would draw as opaque on either film, which tells disease from ribs, wires and
+posture. Their sum is averaged over the scale of an opacity and divided by what the two films differ
+by in general, so that films of another breath or posture must differ by more. Only what exceeds the
+noise of unchanged lungs is kept. How much that is was measured
+(`python -m benchmarks.change --calibrate`) and lies beside the weights.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ from models.frame import from_frame, resize
 from models.opacity import thirds
 from models.refusal import Refusal
 from models.severity.lungs import lung_field
+from models.severity.predict import Severity
 from models.severity.zones import ZONES
 from models.structures.predict import Structures
+from registration.warp import identity_grid, sample
 
 NOISE = Path(__file__).parent / "weights" / "change.json"
 SIDE = 256  # pixels along the longer side of the grid on which change is sought
@@ -34,6 +39,10 @@ LEAST_AREA = 0.01  # of both lungs: a smaller patch beyond noise is taken for no
 SURROUNDINGS = 0.3  # of the lungs' width: a lobe against its neighbours, and no wider
 COARSER = 4  # the grid on which surroundings are averaged
 FLAT = 0.01  # variance of ranks below which surroundings have no contrast to compare with
+LIFT = 0.1  # added to a rank before its logarithm: the noise of ranks grows with rank + LIFT
+WIDE = 0.12  # of the lungs' width: what is even over a lobe counts less, ...
+WIDE_SHARE = 0.5  # ... by this share: small opacities stand out from it, large ones remain
+LEAST_NOISE = 0.2  # what the best aligned films are taken to differ by, in `_evidence`'s unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +60,11 @@ class ChangeMap:
 
     Parameters
     ----------
-    map : (H, W) on the current film: by how much the difference exceeds the noise, in standard
-        deviations of the surroundings; positive is denser now, negative clearer now, zero where
-        nothing exceeds it and outside the lungs.
+    map : (H, W) on the current film: by how much the difference exceeds the noise, 1 is by as much
+        again; positive is denser now, negative clearer now, zero where nothing exceeds it and
+        outside the lungs.
     zones : the share of each zone that changed, order `ZONES`.
-    threshold : the noise that was taken off, in the same unit.
+    threshold : the noise, in multiples of what the two films differ by in general.
     """
 
     map: NDArray[np.float32]
@@ -72,6 +81,7 @@ def change_map(
     current: NDArray[np.float32],
     warped_prior: NDArray[np.float32],
     structures: Structures,
+    opacity: NDArray[np.float32] | None = None,
     threshold: float | None = None,
 ) -> ChangeMap:
     """Compare two aligned films of one shape (H, W) in the lungs of the current one.
@@ -80,15 +90,17 @@ def change_map(
     ----------
     warped_prior : the prior on the current film's grid, zero where it does not reach.
     structures : of the current film.
+    opacity : (h, w) of `small_shape`, see `opacity_change`; without it shades alone are compared.
     threshold : noise to take off; that of the shipped file where it is None.
     """
     limit = noise() if threshold is None else threshold
     shape = small_shape(current.shape)
     zones = zones_of(structures, shape)
-    apart = strength(resize(current, shape), resize(warped_prior, shape), zones)
+    apart = strength(resize(current, shape), resize(warped_prior, shape), zones, opacity)
     found = beyond(apart, zones, limit)
+    excess = np.asarray(found / np.float32(max(limit, 1e-6)), np.float32)
     return ChangeMap(
-        resize(found, (current.shape[0], current.shape[1])), shares(found, zones), limit
+        resize(excess, (current.shape[0], current.shape[1])), shares(found, zones), limit
     )
 
 
@@ -108,28 +120,84 @@ def zones_of(structures: Structures, shape: tuple[int, int]) -> NDArray[np.bool_
         return np.concatenate([thirds(lung) for lung in lungs])
 
 
+def opacity_change(
+    prior: Severity, current: Severity, field_px: NDArray[np.float32], shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """(h, w) in [-1, 1]: how much more of each place readers would draw as opaque now.
+
+    Parameters
+    ----------
+    prior, current : scores of both films. field_px : (2, H, W), current film -> prior film, pixels.
+    shape : (h, w) of a smaller copy of the current film.
+    """
+    share = [full / small for full, small in zip(field_px.shape[1:], shape, strict=True)]
+    points = (identity_grid(shape) + np.float32(0.5)) * np.array(share, np.float32).reshape(2, 1, 1)
+    rows, columns = (
+        np.minimum(along.astype(np.int64), length - 1)
+        for along, length in zip((points[0, :, 0], points[1, 0]), field_px.shape[1:], strict=True)
+    )
+    there = points + field_px[:, rows[:, None], columns]
+    place, cells = prior.frame, prior.heat.shape[-1]
+    corner = np.array((place.top, place.left), np.float32).reshape(2, 1, 1)
+    on_frame = there * np.array(place.scale, np.float32).reshape(2, 1, 1) + corner
+    on_cells = on_frame * np.float32(cells / place.size) - np.float32(0.5)
+    before = sample(prior.heat, np.asarray(on_cells, np.float32), edge=True)
+    return np.asarray(current.heat_on_film(shape) - np.clip(before, 0, 1), np.float32)
+
+
 def strength(
-    current: NDArray[np.float32], warped_prior: NDArray[np.float32], zones: NDArray[np.bool_]
+    current: NDArray[np.float32],
+    warped_prior: NDArray[np.float32],
+    zones: NDArray[np.bool_],
+    opacity: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """(h, w) how much denser each place in the lungs is now, noise and all.
 
-    In standard deviations of the surroundings, averaged over the scale of an opacity; zero along
-    the edges of the lungs and outside them.
+    In multiples of what the two films differ by in general, averaged over the scale of an opacity;
+    zero along the edges of the lungs and outside them.
+
+    Parameters
+    ----------
+    opacity : (h, w), see `opacity_change`; none is as if it changed nowhere.
     """
+    still = np.zeros(current.shape, np.float32)
     lungs = np.asarray(zones.any(axis=0), np.bool_)
     if not lungs.any():
-        return np.zeros(current.shape, np.float32)
+        return still
     box, width = _chest(lungs)
     both = np.zeros(lungs.shape, bool)
     both[box] = True
     reached = ndimage.binary_fill_holes(warped_prior > 0)  # black lungs are holes, not its end
     both &= ndimage.binary_erosion(reached, iterations=2)
-    if both.sum() < FEWEST:
-        return np.zeros(current.shape, np.float32)
-    apart = against_surroundings(ranks(current, both), both, SURROUNDINGS * width)
-    apart = apart - against_surroundings(ranks(warped_prior, both), both, SURROUNDINGS * width)
     inner = ndimage.distance_transform_edt(np.pad(lungs, 1))[1:-1, 1:-1] > RIM * width
-    return _averaged(apart, both & inner, SCALE * width)
+    where = both & inner
+    if both.sum() < FEWEST or not where.any():
+        return still
+    shades = _told(current, both, width) - _told(warped_prior, both, width)
+    found = _evidence(shades, still if opacity is None else opacity, where, width)
+    general = np.float32(LEAST_NOISE + np.median(np.abs(found[where])))
+    return np.asarray(found / general, np.float32)
+
+
+def _told(film: NDArray[np.float32], where: NDArray[np.bool_], width: float) -> NDArray[np.float32]:
+    """(h, w) a film as no console can change it: ranks against their surroundings."""
+    told = np.log(ranks(film, where) + np.float32(LIFT))
+    return against_surroundings(told, where, SURROUNDINGS * width)
+
+
+def _evidence(
+    shades: NDArray[np.float32],
+    opacity: NDArray[np.float32],
+    where: NDArray[np.bool_],
+    width: float,
+) -> NDArray[np.float32]:
+    """(h, w) difference of shades and of opacity, averaged over the scale of an opacity.
+
+    In standard deviations of the surroundings; a place that turns wholly opaque adds one.
+    """
+    near = _averaged(shades + opacity, where, SCALE * width)
+    wide = _averaged(shades, where, WIDE * width)
+    return np.asarray(near - np.float32(WIDE_SHARE) * wide, np.float32)
 
 
 def ranks(film: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:

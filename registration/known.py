@@ -1,15 +1,18 @@
 """Films whose alignment is known: a second exposure of the same chest, standing otherwise.
 
 The second copy of a film is moved by an affine and a smooth diffeomorphism, exposed otherwise, and
-may carry an opacity that the first does not have. Randomness comes in as a generator.
+may carry an opacity that the first does not have. Randomness comes in as a generator. Everything
+that trains, calibrates or measures on known pairs makes them here.
 """
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import gaussian_filter, zoom
 
 from models.frame import fit, from_frame
@@ -22,6 +25,10 @@ TURN_DEG = 2.0  # standard deviations of how a patient stands, from one film to 
 SCALE = 0.04
 SHIFT = 0.02  # of the width
 BEND = 0.047  # of the width: the largest displacement of the smooth part, at most
+CROP = 0.03  # of the width: what another collimation takes off a side, at most
+SLOPE = 0.08  # of the shade: how much brighter an edge of the film is than its middle, at most
+JPEG_QUALITY = 80
+DENSEST = 0.9  # shade that an opacity brings the lung towards
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,39 @@ def expose(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
     scaled = np.float32(rng.uniform(0.85, 1.1)) * curved + np.float32(rng.uniform(-0.05, 0.05))
     noisy = scaled + rng.normal(0, 0.01, pixels.shape).astype(np.float32)
     return np.asarray(np.clip(noisy, 0, 1), np.float32)
+
+
+def another_day(film: Radiograph, rng: np.random.Generator) -> Radiograph:
+    """A film as the patient would stand and as the film would be cut another day; not exposed."""
+    moved = warp(film.pixels, draw(film.pixels.shape, rng).field_px())
+    return replace(film, pixels=crop(moved, rng))
+
+
+def crop(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Another collimation: up to `CROP` of the width less on each side."""
+    height, width = pixels.shape
+    top, bottom, left, right = (int(rng.uniform(0, CROP) * width) for _ in range(4))
+    return np.ascontiguousarray(pixels[top : height - bottom, left : width - right])
+
+
+def console(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """The film from another console: brighter to one side, another exposure, JPEG."""
+    rows, columns = (np.linspace(-1, 1, length, dtype=np.float32) for length in pixels.shape)
+    down, across = rng.uniform(-SLOPE, SLOPE, 2)
+    slope = 1 + np.float32(down) * rows[:, None] + np.float32(across) * columns
+    exposed = expose(pixels * slope, rng)
+    file = io.BytesIO()
+    picture = Image.fromarray(np.rint(exposed * 255).astype(np.uint8))
+    picture.save(file, format="JPEG", quality=JPEG_QUALITY)
+    return np.asarray(Image.open(file), np.float32) / np.float32(255)
+
+
+def veiled(
+    pixels: NDArray[np.float32], opacity: NDArray[np.float32], density: float
+) -> NDArray[np.float32]:
+    """The film behind an opacity (H, W) in [0, 1]; `density` 1 would bring it to `DENSEST`."""
+    veil = np.float32(density) * opacity * np.clip(np.float32(DENSEST) - pixels, 0, None)
+    return np.asarray(pixels + veil, np.float32)
 
 
 def blob(

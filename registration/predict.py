@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from models import frame
 from models.radiograph import Radiograph
+from models.refusal import Refusal
 from models.runtime import load
+from models.severity.predict import Severity, score
 from models.structures.anatomy import STRUCTURES
 from models.structures.predict import Structures, label
 from registration import affine, quality
-from registration.change import ChangeMap, change_map
+from registration.change import ChangeMap, change_map, opacity_change, small_shape
 from registration.difference import difference
 from registration.mapping import Mapping, follow
 from registration.pair import AFFINE_SIZE, SIZE, Side, side
@@ -46,6 +48,7 @@ class Alignment:
     folding_fraction : share of the field that folds; 0 is a true deformation.
     difference : (H, W) in [-1, 1], current less exposure-matched prior inside the lungs.
     change : where the lungs changed beyond noise; None where the alignment was refused.
+    severities : scores of both films (prior, current) where they were handed in or made.
     """
 
     status: str
@@ -63,6 +66,7 @@ class Alignment:
     difference: NDArray[np.float32]
     model: str
     change: ChangeMap | None = None
+    severities: tuple[Severity, Severity] | None = None
 
     @property
     def inverse_px(self) -> NDArray[np.float32]:
@@ -141,12 +145,15 @@ def align(
     prior_structures: Structures | None = None,
     current_structures: Structures | None = None,
     *,
+    severities: tuple[Severity, Severity] | None = None,
     weights: Path = WEIGHTS,
 ) -> Alignment:
     """Bring `prior` onto `current`; any sizes, any spacings.
 
-    Structures that were labelled before may be handed in. The result is "refused" when the
-    gate of `registration/quality.py` does not trust it; its arrays are there all the same.
+    Structures that were labelled before and scores (prior, current) may be handed in; the change
+    map asks for both films' opacity, and where one of them has no score it sees shades alone. The
+    result is "refused" when the gate of `registration/quality.py` does not trust it; its arrays are
+    there all the same.
 
     Raises
     ------
@@ -176,7 +183,14 @@ def align(
     lungs = current_structures.probabilities[:2].max(axis=0)
     on_film = frame.from_frame(lungs, current_structures.frame) > 0.5
     apart = difference(current.pixels, warped, on_film)
-    changed = None if reason else change_map(current.pixels, warped, current_structures)
+    if not reason and severities is None:
+        structures = (prior_structures, current_structures)
+        severities, reason = _scored((prior, current), structures)
+    changed = None
+    if not reason:
+        shape = small_shape(current.pixels.shape)
+        opacity = None if severities is None else opacity_change(*severities, field, shape)
+        changed = change_map(current.pixels, warped, current_structures, opacity)
     return Alignment(
         status="refused" if reason else "ok",
         reason=reason,
@@ -192,5 +206,23 @@ def align(
         current_structures=current_structures,
         difference=apart,
         change=changed,
+        severities=severities,
         model=name,
     )
+
+
+def _scored(
+    films: tuple[Radiograph, Radiograph], structures: tuple[Structures, Structures]
+) -> tuple[tuple[Severity, Severity] | None, str]:
+    """The severity of both films, and why they must not be compared, "" where they may.
+
+    A film that looks mirrored is told by its features, where a pair's likeness often cannot tell.
+    """
+    scores = []
+    for which, film, labelled in zip(("prior", "current"), films, structures, strict=True):
+        try:
+            scores.append(score(film, labelled))
+        except Refusal as refusal:
+            wrong = refusal.code == "unlike_training"
+            return None, f"implausible: {which} film: {refusal.message}" if wrong else ""
+    return (scores[0], scores[1]), ""

@@ -22,7 +22,7 @@ DENSER = np.array([230, 120, 20], np.float32)
 CLEARED = np.array([40, 130, 220], np.float32)
 OUTLINE = np.array([240, 220, 60], np.float32)
 WHITE = np.array([255, 255, 255], np.float32)
-FULL_CHANGE = 0.5  # beyond noise by this much is painted in full colour
+FULL_CHANGE = 0.5  # beyond noise by half of the noise is painted in full colour
 
 
 def grey_png(pixels: NDArray[np.floating[Any]]) -> bytes:
@@ -65,15 +65,19 @@ def change_png(film: NDArray[np.float32], change: ChangeMap | None, refused: str
     if change is None:
         words = [(WHITE, f"alignment refused: {refused}"), (WHITE, "no change map is shown")]
         return _png(_captioned(shades, words))
+    noise = (WHITE, f"beyond a noise of {change.threshold:.2f}")
     if change.is_empty:
-        return _png(_captioned(shades, [(WHITE, "no change beyond noise")]))
+        return _png(_captioned(shades, [(WHITE, f"no change {noise[1]}")]))
     found = change.map
     opacity = np.where(found != 0, 0.2 + 0.4 * np.clip(np.abs(found) / FULL_CHANGE, 0, 1), 0)
     colour = np.where(found[..., None] > 0, DENSER, CLEARED)
     shades = shades * (1 - opacity[..., None]) + colour * opacity[..., None]
-    picture = _captioned(
-        shades, [(DENSER, "+  denser than on the prior"), (CLEARED, "-  clearer than on the prior")]
-    )
+    words = [
+        (DENSER, "+  denser than on the prior"),
+        (CLEARED, "-  clearer than on the prior"),
+        noise,
+    ]
+    picture = _captioned(shades, words)
     pen, size = ImageDraw.Draw(picture), max(4, max(film.shape) // 90)
     for sign in (1, -1):
         for row, column in _middles(sign * found > 0):

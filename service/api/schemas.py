@@ -157,7 +157,7 @@ class ChangeMapOut(Out):
     """What was drawn of the change: there only where the alignment passed its check."""
 
     threshold: float = Field(
-        description="noise taken off, in standard deviations of the surroundings"
+        description="noise taken off, in multiples of what the two films differ by in general"
     )
     empty: bool = Field(description="nothing in the lungs changed beyond noise")
 

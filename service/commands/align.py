@@ -67,8 +67,10 @@ def _scored(film: Radiograph, structures: Structures, which: str) -> Severity:
 
 
 def _summary(found: Alignment, prior: Radiograph, current: Radiograph) -> dict[str, Any]:
-    before = _scored(prior, found.prior_structures, "prior")
-    after = _scored(current, found.current_structures, "current")
+    before, after = found.severities or (
+        _scored(prior, found.prior_structures, "prior"),
+        _scored(current, found.current_structures, "current"),
+    )
     scores = change(before, after)
     return {
         "status": found.status,
@@ -88,7 +90,11 @@ def _summary(found: Alignment, prior: Radiograph, current: Radiograph) -> dict[s
             ],
             "map": None
             if found.change is None
-            else {"threshold": found.change.threshold, "empty": found.change.is_empty},
+            else {
+                "threshold": found.change.threshold,
+                "empty": found.change.is_empty,
+                "unit": "noise, in multiples of what the two films differ by in general",
+            },
             "prior_extent": [before.extent_low, before.extent, before.extent_high],
             "current_extent": [after.extent_low, after.extent, after.extent_high],
             "interval": "extent as [low, estimate, high], 90 % interval; positive change is worse",

@@ -87,10 +87,11 @@ def zone_changes(found: ChangeFinding | None) -> tuple[ZoneChange, ...]:
 
 
 def map_note(found: ChangeFinding | None) -> str:
-    """What to know of the change map; "" where patches speak for themselves or there is none."""
-    if found is None or not found.aligned or not found.map_empty:
+    """What to know of the change map, with its noise threshold; "" where there is none."""
+    if found is None or not found.aligned or found.map_empty is None:
         return ""
-    return "Change map: no change beyond noise."
+    limit = "" if found.map_threshold is None else f" (threshold {found.map_threshold:.2f})"
+    return f"Change map: {'no change' if found.map_empty else 'what changed'} beyond noise{limit}."
 
 
 def _areas(one: ZoneChangeFinding) -> str:

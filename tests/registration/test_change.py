@@ -27,7 +27,7 @@ def film() -> NDArray[np.float32]:
     """A bright body with dark, textured lungs."""
     rows, columns = np.indices(SHAPE)
     lungs = zones().any(axis=0)
-    texture = 0.05 * np.sin(rows / 3.0) * np.cos(columns / 4.0)
+    texture = 0.1 * np.sin(rows / 3.0) * np.cos(columns / 4.0)
     return (np.where(lungs, 0.35, 0.7) + texture).astype(np.float32)
 
 
@@ -50,10 +50,28 @@ def test_a_new_opacity_is_denser_now_and_lies_where_it_is() -> None:
     now = np.where(spot(), film() + np.float32(0.2), film()).astype(np.float32)
     shown = beyond(strength(now, film(), zones()), zones(), LIMIT)
     assert (shown[spot()] > 0).mean() > 0.6
-    assert (shown[~spot()] != 0).mean() < 0.02
+    assert (shown[~spot()] != 0).mean() < 0.04  # its edge, a little blurred
     found = {one.zone: one for one in shares(shown, zones())}
     assert found["right_middle"].denser > 0.1
     assert found["left_upper"].denser == found["left_upper"].clearer == 0
+
+
+def test_films_that_differ_everywhere_must_differ_by_more() -> None:
+    now = np.where(spot(), film() + np.float32(0.06), film()).astype(np.float32)
+    noisy = film() + np.float32(0.1) * np.random.default_rng(0).normal(size=(32, 32)).repeat(
+        4, axis=0
+    ).repeat(4, axis=1)
+    quiet = strength(now, film(), zones())[spot()].mean()
+    assert quiet > strength(now, noisy.astype(np.float32), zones())[spot()].mean() > 0
+
+
+def test_what_the_network_draws_as_opaque_adds_to_the_shades() -> None:
+    opaque = (0.3 * spot()).astype(np.float32)
+    alone = strength(film(), film(), zones())
+    assert not beyond(alone, zones(), LIMIT).any()
+    shown = strength(film(), film(), zones(), 3 * opaque)
+    assert (shown[spot()] > 0).mean() > 0.9
+    assert np.allclose(shown, -strength(film(), film(), zones(), -3 * opaque), atol=1e-5)
 
 
 def test_exchanging_the_films_exchanges_denser_and_clearer() -> None:

@@ -48,6 +48,25 @@ def test_an_opacity_lies_where_lungs_are() -> None:
     assert not known.blob(lungs * 0, (128, 128), np.random.default_rng(2)).any()
 
 
+def test_another_day_is_cut_and_another_console_keeps_the_shape() -> None:
+    film = phantom.draw(3, size=256).radiograph()
+    moved = known.another_day(film, np.random.default_rng(1))
+    height, width = film.pixels.shape
+    assert all(
+        0.9 * full < part <= full
+        for full, part in zip((height, width), moved.pixels.shape, strict=True)
+    )
+    exposed = known.console(moved.pixels, np.random.default_rng(2))
+    assert exposed.shape == moved.pixels.shape
+    assert np.corrcoef(exposed.ravel(), moved.pixels.ravel())[0, 1] > 0.95
+
+
+def test_an_opacity_veils_dark_places_more_and_bright_ones_not_at_all() -> None:
+    film = np.array([[0.1, 0.5, 0.95]], np.float32)
+    rise = known.veiled(film, np.ones_like(film), 0.5) - film
+    assert np.allclose(rise, [[0.4, 0.2, 0.0]], atol=1e-6)
+
+
 def table() -> pd.DataFrame:
     names = ["a", "a", "b", "b", "a", *(f"c{n}" for n in range(200))]
     days = [3.0, 1.0, 2.0, None, 7.0, *[None] * 200]

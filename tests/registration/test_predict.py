@@ -8,6 +8,11 @@ import numpy as np
 import pytest
 
 from models import phantom, runtime
+from models.radiograph import Radiograph
+from models.refusal import Refusal
+from models.severity.predict import Severity
+from models.structures.predict import Structures
+from registration import predict
 from registration.predict import WEIGHTS, Alignment, align
 from registration.warp import identity_grid, sample, warp
 
@@ -64,3 +69,26 @@ def test_the_card_names_data_terms_limits_and_figures_from_the_command() -> None
     assert card.data
     assert card.limits
     json.dumps(dict(card.metrics))
+
+
+def test_a_film_that_looks_mirrored_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(film: Radiograph, structures: Structures) -> Severity:
+        raise Refusal("unlike_training", "expected the heart on the patient's left")
+
+    monkeypatch.setattr(predict, "score", refused)
+    film = phantom.draw(3, size=256).radiograph()
+    found = align(film, film)
+    assert found.status == "refused"
+    assert found.reason.startswith("implausible: prior film: expected the heart")
+    assert found.change is None
+
+
+def test_scores_that_were_handed_in_come_back_and_make_the_same_map() -> None:
+    prior, current = (phantom.draw(3, size=256, pose=pose).radiograph() for pose in (0, 1))
+    alone = align(prior, current)
+    assert alone.severities is not None
+    given = align(prior, current, severities=alone.severities)
+    assert given.severities is alone.severities
+    assert alone.change is not None
+    assert given.change is not None
+    assert np.array_equal(alone.change.map, given.change.map)

@@ -30,4 +30,10 @@ def test_without_a_trusted_alignment_nothing_is_said_of_a_map() -> None:
 
 
 def test_an_empty_map_says_so_in_words() -> None:
-    assert map_note(change(True, True)) == "Change map: no change beyond noise."
+    assert map_note(change(True, True)) == "Change map: no change beyond noise (threshold 0.50)."
+
+
+def test_a_map_that_shows_something_states_its_threshold() -> None:
+    assert (
+        map_note(change(True, False)) == "Change map: what changed beyond noise (threshold 0.50)."
+    )

@@ -31,11 +31,11 @@ export function heatColour(value: number): Rgba {
   return [255, 120 + 110 * share, 40 + 60 * share, 235 * Math.min(1, share * 1.25)];
 }
 
-/** 128 is no change. Denser: white-blue; clearer: violet. Opacity is the size of the change. */
+/** 128 is no change. Denser: orange; clearer: blue, as `difference.png`. Opacity is the size of the change. */
 export function differenceColour(value: number): Rgba {
   const signed = (value - 128) / 127;
   const size = Math.min(1, Math.abs(signed) * 3);
-  return signed > 0 ? [123, 210, 255, 230 * size] : [214, 120, 255, 230 * size];
+  return signed > 0 ? [255, 165, 60, 230 * size] : [110, 190, 255, 230 * size];
 }
 
 export function coloured(grey: Grey, colour: (value: number) => Rgba): OffscreenCanvas {
