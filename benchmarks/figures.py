@@ -168,14 +168,14 @@ def main() -> None:
             lines.append(
                 f"| {section.title} | {row.what} | {wording(_at(metrics, row.path))} | {beside} |"
             )
-    text = README.readwording(encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
     head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
-    README.writewording(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}", encoding="utf-8")
+    README.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}", encoding="utf-8")
 
 
 def _metrics(path: Path) -> dict[str, Any]:
-    raw = json.loads(path.readwording(encoding="utf-8"))
+    raw = json.loads(path.read_text(encoding="utf-8"))
     found: dict[str, Any] = raw.get("card", raw)["metrics"]
     return found
 
