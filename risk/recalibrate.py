@@ -57,7 +57,11 @@ def recalibrate(table: Table, local: pd.DataFrame, called: str = "the table") ->
     ------
     BadValue : there is no label or patient, or too few outcomes among the answered rows.
     """
-    rows = answered(table, local, called)
+    return refit(table, answered(table, local, called), called)
+
+
+def refit(table: Table, rows: Answered, called: str) -> Table:
+    """`recalibrate` where it is known already what the old model says of the rows."""
     _enough(rows)
     intercept, slope = calibration(rows.label, rows.log_odds)
     if slope <= 0:

@@ -324,8 +324,8 @@ def _enough(
     if len(np.unique(label[kept])) < 2:
         row = int(np.argmin(kept))
         raise BadValue(
-            f"{name}: expected usable rows with and without the outcome, found {int(kept.sum())} "
-            f"usable rows of one kind at most; row {row + 1}, for example: {reasons[row]}"
+            f"{name}: expected usable rows with and without the outcome, found {int(kept.sum())}, "
+            f"not of both kinds; row {row + 1} is not usable: {reasons[row]}"
         )
 
 

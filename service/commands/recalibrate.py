@@ -26,13 +26,14 @@ def run(name: str, data: Path, out: Path, model: Path | None) -> int:
     ------
     UsageError : the table or the model cannot be used, or there are too few outcomes.
     """
-    from risk.recalibrate import recalibrate  # noqa: PLC0415  # brings scipy
+    from risk.recalibrate import answered, refit  # noqa: PLC0415  # brings scipy
 
     if out.exists() and not out.is_dir():
         raise UsageError(f"expected a folder for --out, found the file {out}: give another name")
     try:
         old = chosen(name, model)
-        new = recalibrate(old, sheet.read(data), data.name)
+        rows = answered(old, sheet.read(data), data.name)
+        new = refit(old, rows, data.name)
     except (BadValue, TableError) as error:
         raise UsageError(str(error)) from error
     if model is not None and model.resolve() == (out / f"{name}.json").resolve():
@@ -44,6 +45,8 @@ def run(name: str, data: Path, out: Path, model: Path | None) -> int:
     new.write(out / f"{name}.json")
     found = new.card["metrics"]["recalibration"]
     (out / "recalibration.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if rows.cohort.left_out is not None:
+        sheet.write_left_out(rows.cohort.left_out, out)
     print(words(old, new))
     print(f"new model -> {out / f'{name}.json'}, old model -> {out / f'{name}.previous.json'}")
     tell_left_out(new, out)

@@ -111,6 +111,7 @@ def made_up_ward(folder: Path, seed: int) -> Path:
     spo2 = rng.normal(94, 4, 400).clip(70, 100)
     label = rng.random(400) < 1 / (1 + np.exp(2.5 - 0.25 * (94 - spo2)))
     frame = pd.DataFrame({"spo2": spo2, "fio2": 40, "label": label, "patient": np.arange(400)})
+    frame.loc[0, "spo2"] = 900
     frame.to_parquet(folder / f"ward{seed}.parquet")
     return folder / f"ward{seed}.parquet"
 
@@ -127,6 +128,7 @@ def test_a_hospital_recalibrates_measures_and_uses_its_own_model(
         "ventilation.json",
         "ventilation.previous.json",
         "recalibration.json",
+        "left_out.csv",
     }
     model, out = str(own / "ventilation.json"), tmp_path / "measured"
     measure = ["evaluate", "ventilation", "--data", str(second), "--out", str(out)]
