@@ -161,7 +161,10 @@ def test_rows_to_learn_from_are_in_our_units_and_the_others_are_listed() -> None
         ({"label": ["no"] * 6}, "6 rows of one kind"),
         ({"patient": ["a", None, "b", "b", "c", "c"]}, "patient in every row, found none in row 2"),
         ({"spo2": [950.0] * 6}, "wrong values in 20% of the rows at most, found them in 100%"),
-        ({"ventilated": ["no", "yes", "yes", "no", "no", "yes"]}, "usable rows with and without the outcome, found 3"),
+        (
+            {"ventilated": ["no", "yes", "yes", "no", "no", "yes"]},
+            "with and without the outcome, found 3",
+        ),
     ],
 )
 def test_a_table_that_means_something_else_is_turned_down(
