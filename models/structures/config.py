@@ -19,6 +19,7 @@ class Config:
     store_px: int
     batch: int
     start_steps: int
+    again_steps: int
     steps: int
     fold_steps: int
     folds: int
@@ -43,6 +44,7 @@ def read_config(quick: bool = False) -> Config:
         store_px=96,
         batch=2,
         start_steps=1,
+        again_steps=1,
         steps=1,
         fold_steps=1,
         folds=2,

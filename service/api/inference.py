@@ -178,7 +178,7 @@ async def align(
 def _align(models: Models, data: tuple[bytes, bytes], form: str) -> AlignmentOut | Response:
     prior, current = _film(models, data[0], "prior"), _film(models, data[1], "current")
     found = models.align(prior, current)
-    scores = (
+    scores = found.severities or (
         _scored(models, prior, found.prior_structures, "prior"),
         _scored(models, current, found.current_structures, "current"),
     )

@@ -59,7 +59,7 @@ class Models:
     contours: Callable[[NDArray[np.bool_]], Polylines]
     score: Callable[[Radiograph, Structures], Severity]
     change: Callable[[Severity, Severity], SeverityChange]
-    align: Callable[[Radiograph, Radiograph, Structures, Structures], Alignment]
+    align: Callable[..., Alignment]
 
 
 def default_models() -> Models:
@@ -371,8 +371,11 @@ class Workbench:
         """Compare two films; the prior is scored again, so that both numbers are of one model."""
         models = self.models
         earlier_structures = models.label(earlier)
-        change = models.change(models.score(earlier, earlier_structures), severity)
-        alignment = models.align(earlier, film.radiograph, earlier_structures, structures)
+        scores = models.score(earlier, earlier_structures), severity
+        change = models.change(*scores)
+        alignment = models.align(
+            earlier, film.radiograph, earlier_structures, structures, severities=scores
+        )
         shown = alignment.change if alignment.status == "ok" else None
         finding = ChangeFinding(
             prior_study_uid=prior.study_uid,

@@ -72,7 +72,14 @@ def change(prior: Severity, current: Severity) -> SeverityChange:
     return SeverityChange(difference, difference - 1, difference + 1, 0.5, current.model, zones)
 
 
-def align(prior: Radiograph, current: Radiograph, before: Structures, now: Structures) -> Alignment:
+def align(
+    prior: Radiograph,
+    current: Radiograph,
+    before: Structures,
+    now: Structures,
+    *,
+    severities: tuple[Severity, Severity],
+) -> Alignment:
     height, width = current.pixels.shape
     warped = resize(prior.pixels, (height, width))
     still = follow(fit(prior.pixels.shape, 8), fit(current.pixels.shape, 8), IDENTITY,
