@@ -138,6 +138,7 @@ SECTIONS = (
         Path("risk/weights/ventilation.json"),
         (
             Row("AUROC, hospitals held out (beside: ROX)", "auroc", "comparators.ROX.auroc"),
+            Row("same, above ROX on the same hours, paired", "comparators.ROX.auroc_below_model"),
             Row("calibration slope", "calibration_slope"),
             Row("expected over observed", "expected_over_observed"),
             Row(
@@ -153,6 +154,10 @@ SECTIONS = (
             Row("AUROC, states held out", "auroc"),
             Row("average precision", "average_precision"),
             Row("calibration slope", "calibration_slope"),
+            Row(
+                "expected over observed, median of the states",
+                "per_group.expected_over_observed_median",
+            ),
         ),
     ),
 )

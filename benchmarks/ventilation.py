@@ -49,8 +49,8 @@ FIGURES = (
     ("AUROC without the last 2 h before the onset", "auroc_without_last_2_h"),
     ("AUROC, hours 1 to 24", "auroc_first_day"),
     ("AUROC, later hours", "auroc_after_first_day"),
-    ("AUROC without CinC 2012", "without_cinc2012/auroc"),
-    ("AUROC that CinC 2012 gives, paired", f"without_cinc2012/{BELOW}"),
+    ("AUROC without CinC 2012, packaged penalties", "without_cinc2012/auroc"),
+    ("AUROC that CinC 2012 adds to it, paired", "without_cinc2012/auroc_gained_with_it"),
     *(
         (f"CinC 2012 set {held}, {words}", f"cinc2012/set_{held}/{fitted}/{figure}")
         for held, other in (("a", "b"), ("b", "a"))

@@ -32,7 +32,7 @@ from risk.features import (
 )
 
 HORIZON_H = 12.0
-DEFAULT_THRESHOLD = 2.6666666666666665  # extent that separates Brixia 0-2 from more (Cohen films)
+DEFAULT_THRESHOLD = 2.8211  # extent (severity model) that separates Brixia 0-2 from more, Cohen
 
 # eICU demo (ricu names) -> ours, with the factor into our unit.
 _EICU: Mapping[str, tuple[str, float]] = {

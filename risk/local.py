@@ -12,7 +12,7 @@ from risk.features import TABLES
 NAMES = ("ventilation", "outpatient")
 DERIVED = {
     "ventilation": ("sf_ratio", "rox"),
-    "outpatient": ("age_with_pneumonia", "days_with_pneumonia", "confusion"),
+    "outpatient": (*outpatient.WITH_PNEUMONIA.values(), "confusion"),
 }
 USUAL = {
     "ventilation": {"spo2": 92.0, "respiratory_rate": 24.0, "fio2": 0.4},

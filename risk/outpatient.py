@@ -12,6 +12,14 @@ from risk.estimate import Estimate, Value, refused
 from risk.features import TABLES, BadValue, Variable
 
 VARIABLES: tuple[Variable, ...] = TABLES["outpatient"]
+# What acts differently with pneumonia, and the name of its second curve, which exists only there.
+WITH_PNEUMONIA: Mapping[str, str] = {
+    "age_years": "age_with_pneumonia",
+    "days_since_symptoms": "days_with_pneumonia",
+    "sex": "sex_with_pneumonia",
+    "test_result": "test_result_with_pneumonia",
+    "contact": "contact_with_pneumonia",
+}
 
 
 def predict(row: Mapping[str, object], table: Table | None = None) -> Estimate:
@@ -70,7 +78,8 @@ def _threshold(table: Table) -> float:
 def derive(checked: Mapping[str, Value], threshold: float) -> dict[str, Value]:
     """Add what the terms need: pneumonia from the film's score, oxygen from the flow, GCS < 15.
 
-    Age and days since symptoms act differently with pneumonia: they have a second curve there.
+    Age, days since symptoms, sex, test and contact act differently with pneumonia: they have a
+    second curve there.
     A film whose extent reaches `threshold` (where Brixia leaves 0-2) counts as pneumonia, also
     beside a report that says no; a lower extent says "no" only where there is no report.
     """
@@ -86,8 +95,8 @@ def derive(checked: Mapping[str, Value], threshold: float) -> dict[str, Value]:
     if values["pregnancy"] is None and values["sex"] == "male":
         values["pregnancy"] = "no"
     ill = values["pneumonia"] == "yes"
-    values["age_with_pneumonia"] = values["age_years"] if ill else None
-    values["days_with_pneumonia"] = values["days_since_symptoms"] if ill else None
+    for name, inside in WITH_PNEUMONIA.items():
+        values[inside] = values[name] if ill else None
     values["confusion"] = None
     if isinstance(gcs, float):
         values["confusion"] = "yes" if gcs < 15 else "no"
