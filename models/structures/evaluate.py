@@ -33,6 +33,9 @@ SHOWN = 24
 """Films of the contact sheet: half held out with masks, half of the source without any."""
 
 AGREED = "radiologist, where V7 agrees"
+READERS = "V7 against radiologist"
+READERS_AGREED = "V7 against radiologist, where they agree"
+"""What two hands make of the same lungs: no network can agree with both much better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,8 @@ class Overlap:
 
     Parameters
     ----------
-    against : whose truth: "radiologist", `AGREED`, "v7" or "projection".
+    against : whose truth: "radiologist", `AGREED`, "v7" or "projection"; `READERS` and
+        `READERS_AGREED` compare two truths with each other.
     structure : its name; "lungs" for both as one.
     """
 
@@ -192,6 +196,7 @@ def _real_overlaps(data: Path, row: dict[str, str], structures: Structures) -> l
     found["lungs"] = found["right_lung"] | found["left_lung"]
     extent = float(row["geographic_0_8"]) if row["geographic_0_8"] else None
     truths: list[tuple[str, str, NDArray[np.bool_]]] = []
+    between: list[Overlap] = []
     drawn = _drawn(data, row)
     truths += [("radiologist", name, mask) for name, mask in drawn.items()]
     if "right_lung" in drawn and "left_lung" in drawn:
@@ -199,10 +204,14 @@ def _real_overlaps(data: Path, row: dict[str, str], structures: Structures) -> l
     if _v7(data, row).is_file():
         union = _read_mask(_v7(data, row))
         drawn_lungs = [mask for against, name, mask in truths if name == "lungs"]
-        if drawn_lungs and dice(drawn_lungs[0], union) >= AGREEING:
+        hands = dice(drawn_lungs[0], union) if drawn_lungs else 0.0
+        if hands >= AGREEING:
             truths += [(AGREED, name, mask) for _, name, mask in truths]
+            between.append(Overlap(READERS_AGREED, "lungs", row["patient"], hands, extent))
+        if drawn_lungs:
+            between.append(Overlap(READERS, "lungs", row["patient"], hands, extent))
         truths.append(("v7", "lungs", union))
-    return [
+    return between + [
         Overlap(against, name, row["patient"], dice(found[name], mask), extent)
         for against, name, mask in truths
     ]
