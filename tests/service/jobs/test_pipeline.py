@@ -279,8 +279,9 @@ def test_of_two_studies_of_one_moment_the_first_received_is_the_prior(ward: Ward
 
 
 def test_an_alignment_that_is_not_trusted_shows_no_pictures(ward: Ward) -> None:
-    def refused(*films: Any) -> Any:
-        return replace(align(*films), status="refused", reason="the lungs do not meet")
+    def refused(*films: Any, **named: Any) -> Any:
+        found = align(*films, **named)
+        return replace(found, status="refused", reason="the lungs do not meet")
 
     before, after = two_days(ward)
     run(ward, before.StudyInstanceUID)
