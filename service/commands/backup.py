@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from service import app
+from service.errors import UsageError
 from service.records import AuditEvent
 from service.settings import Settings
 from service.store import backup
@@ -13,7 +14,15 @@ from service.store.objects import open_objects
 
 
 def save(settings: Settings, folder: Path) -> int:
-    """Back up index and objects into a folder; 1 where objects of the index are missing."""
+    """Back up index and objects into a folder; 1 where objects of the index are missing.
+
+    Raises
+    ------
+    UsageError : there is no index, so that nothing would be backed up.
+    """
+    file = settings.data_dir / "carina.sqlite"
+    if not settings.database_url and not file.is_file():
+        raise UsageError(f"expected an index at {file}, found none: check --data-dir")
     objects = open_objects(
         settings.object_store_url, settings.object_store_endpoint, settings.data_dir / "objects"
     )

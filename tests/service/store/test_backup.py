@@ -214,6 +214,13 @@ def test_the_commands_bring_a_lost_data_directory_back(kept, tmp_path, capsys):
     assert manifest["rows"]["instances"] == 1
 
 
+def test_a_data_directory_that_is_not_there_is_not_backed_up_as_empty(tmp_path, capsys):
+    assert main(["backup", str(tmp_path / "b"), "--data-dir", str(tmp_path / "typo")]) == 2
+    assert "found none: check --data-dir" in capsys.readouterr().err
+    assert not (tmp_path / "typo").exists()
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_study_that_waited_for_its_result_still_waits(kept, tmp_path):
     index, objects = kept
     second = replace(index.instance("1.2.1.1"), sop_instance_uid="1.2.1.2", sha256="1" * 64)
