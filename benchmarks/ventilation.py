@@ -1,7 +1,7 @@
 """The ventilation model beside its bars, hospitals held out: what is reached and what is not.
 
-Everything is fitted and chosen anew without the hospitals that judge it (about a quarter of an
-hour); `--card` prints the figures that the shipped card holds.
+Everything is fitted and chosen anew without the hospitals that judge it (some minutes); `--card`
+prints the figures that the shipped card holds.
 """
 
 from __future__ import annotations
