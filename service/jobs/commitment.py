@@ -6,16 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-import structlog
-
 from service.errors import DeliveryError, OutOfResourcesError
-from service.jobs.delivery import MOST_ATTEMPTS, TAKEN_FOR
+from service.jobs.delivery import TAKEN_FOR, failed
 from service.jobs.pipeline import log_failure
 from service.records import Commitment
 from service.store.index import Index
 
 Report = Callable[[Commitment, Mapping[str, str]], None]
-_log = structlog.get_logger(__name__)
 
 
 def report_due(index: Index, report: Report, now: datetime) -> int:
@@ -37,14 +34,9 @@ def _try(question: Commitment, kept: Mapping[str, str], report: Report) -> Commi
     except OutOfResourcesError:
         raise
     except DeliveryError as error:
-        return _failed(question, error.message)
+        return failed(question, error.message, "commitment failed")
     except Exception as error:  # noqa: BLE001  # one node that breaks never holds up the others
         log_failure("commitment broke", error)
-        return _failed(question, f"Unexpected {type(error).__name__}: see the log.")
+        told = f"Unexpected {type(error).__name__}: see the log."
+        return failed(question, told, "commitment failed")
     return replace(question, state="reported", message="")
-
-
-def _failed(question: Commitment, why: str) -> Commitment:
-    given_up = question.attempts >= MOST_ATTEMPTS
-    _log.warning("commitment failed", attempts=question.attempts, given_up=given_up)
-    return replace(question, state="failed" if given_up else "waiting", message=why)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ssl import SSLContext
-from typing import Literal
+from typing import Literal, TypeVar
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -34,6 +34,7 @@ from service.store.objects import ObjectStore
 DELIVERY_IDS = UUID("7b0a3a55-8e1b-4b8e-9a53-6c6f0d2f5b11")
 MOST_ATTEMPTS = 100  # with waits of at most an hour: about four days
 TAKEN_FOR = timedelta(minutes=5)
+Attempted = TypeVar("Attempted", Delivery, Commitment)
 _log = structlog.get_logger(__name__)
 
 
@@ -211,16 +212,17 @@ def _try(
     except (UsageError, NotFoundError) as error:
         return replace(tried, state="failed", message=error.message)
     except DeliveryError as error:
-        return _failed(tried, error.message)
+        return failed(tried, error.message)
     except Exception as error:  # noqa: BLE001  # one object that breaks never holds up the others
         log_failure("delivery broke", error, delivery_id=delivery.delivery_id)
-        return _failed(tried, f"Unexpected {type(error).__name__}: see the log.")
+        return failed(tried, f"Unexpected {type(error).__name__}: see the log.")
     return replace(tried, state="delivered", message="")
 
 
-def _failed(tried: Delivery, why: str) -> Delivery:
+def failed(tried: Attempted, why: str, event: str = "delivery failed") -> Attempted:
+    """The same after an attempt in vain: it waits for the next one, or is given up at last."""
     given_up = tried.attempts >= MOST_ATTEMPTS
-    _log.warning("delivery failed", attempts=tried.attempts, given_up=given_up)
+    _log.warning(event, attempts=tried.attempts, given_up=given_up)
     return replace(tried, state="failed" if given_up else "waiting", message=why)
 
 

@@ -18,7 +18,7 @@ from models.radiograph import Radiograph
 from models.refusal import Refusal
 from models.structures.anatomy import STRUCTURES
 from service import metrics
-from service.change import zone_changes
+from service.change import change_finding
 from service.errors import OutOfResourcesError
 from service.jobs import artifacts
 from service.jobs.artifacts import Artifact, Polylines
@@ -376,25 +376,7 @@ class Workbench:
         alignment = models.align(
             earlier, film.radiograph, earlier_structures, structures, severities=scores
         )
-        shown = alignment.change if alignment.status == "ok" else None
-        finding = ChangeFinding(
-            prior_study_uid=prior.study_uid,
-            prior_sop_instance_uid=prior.sop_instance_uid or "",
-            prior_acquired_at=prior.acquired_at,
-            extent_change=float(change.extent_change),
-            low=float(change.low),
-            high=float(change.high),
-            probability_real=float(change.probability_real),
-            aligned=alignment.status == "ok",
-            alignment_reason=alignment.reason,
-            dice_before=_mean(alignment.dice_before),
-            dice_after=_mean(alignment.dice_after),
-            folding_fraction=float(alignment.folding_fraction),
-            model=f"{change.model} {alignment.model}".strip(),
-            zones=zone_changes(change, shown),
-            map_threshold=shown.threshold if shown else None,
-            map_empty=shown.is_empty if shown else None,
-        )
+        finding = change_finding(prior, change, alignment)
         return finding, artifacts.alignment_artifacts(alignment)
 
 
@@ -435,10 +417,6 @@ def _note(refused: list[RefusedFilm], new: RefusedFilm) -> None:
     """Keep only the refusal that came nearest, the earlier of equals."""
     if not refused or new.nearness > refused[0].nearness:
         refused[:] = [new]
-
-
-def _mean(values: dict[str, float]) -> float | None:
-    return float(np.mean(list(values.values()))) if values else None
 
 
 def _severity_finding(severity: Severity) -> SeverityFinding:

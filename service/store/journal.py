@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
 
 from service.errors import NotFoundError
 from service.records import AuditEvent, Commitment, Delivery, NewsEvent
@@ -36,6 +36,24 @@ def wait_after(attempts: int) -> timedelta:
     if attempts <= 0:
         return timedelta(0)
     return min(FIRST_WAIT * (1 << min(attempts - 1, 20)), LONGEST_WAIT)
+
+
+def _take_due(
+    connection: Connection, table: Table, now: datetime, until: datetime, limit: int
+) -> Sequence[RowMapping]:
+    """Rows that wait and are due, the longest waiting first, now due at `until` to others."""
+    query = (
+        select(table)
+        .where(table.c.state == "waiting", table.c.due_at <= now)
+        .order_by(table.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = connection.execute(query).mappings().all()
+    (key,) = table.primary_key.columns
+    taken = update(table).where(key.in_([row[key.name] for row in rows]))
+    connection.execute(taken.values(due_at=until))
+    return rows
 
 
 class Journal(Database):
@@ -117,18 +135,8 @@ class Journal(Database):
 
         A worker that dies gives them back by doing nothing.
         """
-        query = (
-            select(DELIVERIES)
-            .where(DELIVERIES.c.state == "waiting", DELIVERIES.c.due_at <= now)
-            .order_by(DELIVERIES.c.due_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
         with self._write() as connection:
-            rows = connection.execute(query).mappings().all()
-            ids = [row["delivery_id"] for row in rows]
-            taken = update(DELIVERIES).where(DELIVERIES.c.delivery_id.in_(ids))
-            connection.execute(taken.values(due_at=until))
+            rows = _take_due(connection, DELIVERIES, now, until, limit)
             return tuple(payloads.delivery(row) for row in rows)
 
     def deliveries(self, result_id: str | None = None) -> tuple[Delivery, ...]:
@@ -158,18 +166,8 @@ class Journal(Database):
         self, now: datetime, until: datetime, limit: int = 20
     ) -> tuple[Commitment, ...]:
         """Take questions that are due to be answered; as `take_deliveries`."""
-        query = (
-            select(COMMITMENTS)
-            .where(COMMITMENTS.c.state == "waiting", COMMITMENTS.c.due_at <= now)
-            .order_by(COMMITMENTS.c.due_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
         with self._write() as connection:
-            rows = connection.execute(query).mappings().all()
-            uids = [row["transaction_uid"] for row in rows]
-            taken = update(COMMITMENTS).where(COMMITMENTS.c.transaction_uid.in_(uids))
-            connection.execute(taken.values(due_at=until))
+            rows = _take_due(connection, COMMITMENTS, now, until, limit)
             return tuple(payloads.commitment(row) for row in rows)
 
     def commitment(self, transaction_uid: str) -> Commitment:
