@@ -35,6 +35,9 @@ _LEAST_MM: dict[str, float] = {
 DIAPHRAGM_MM = 10.0
 """Height of the band that stands for a hemidiaphragm."""
 
+BELOW_DOME_MM = 10.0
+"""The lowest part of the heart, seen through the dome: radiologists end their outline above it."""
+
 
 def silhouettes(paths_mm: NDArray[np.float32], spacing_mm: float) -> NDArray[np.bool_]:
     """Path lengths (P, H, W), order of `PARTS`, to masks (20, H, W), order of `STRUCTURES`."""
@@ -74,15 +77,16 @@ def mediastinum(seen: dict[str, NDArray[np.bool_]], spacing_mm: float) -> NDArra
     """Heart and great vessels, from the top of the aortic arch to the bottom of the heart.
 
     This is what the radiologists who drew the masks call cardiomediastinum: one closed shape,
-    filled from edge to edge in every row.
+    filled from edge to edge in every row. It leaves out the hilar vessels, and ends
+    `BELOW_DOME_MM` above the heart's lowest point.
     """
     heart = seen["heart"]
     rows = np.flatnonzero(heart.any(axis=1))
     if not rows.size:
         return np.zeros_like(heart)
-    union = heart | seen["aorta"] | seen["superior_vena_cava"] | seen["vessels"]
+    union = heart | seen["aorta"] | seen["superior_vena_cava"]
     top = np.flatnonzero(seen["aorta"].any(axis=1))
-    union[rows[-1] + 1 :] = False
+    union[rows[-1] + 1 - round(BELOW_DOME_MM / spacing_mm) :] = False
     union[: (top[0] if top.size else rows[0])] = False
     whole = _tidy(union, 8.0 / spacing_mm)
     first = np.maximum.accumulate(whole, axis=1)

@@ -18,8 +18,8 @@ class Config:
     projection_px: int
     store_px: int
     batch: int
-    start_steps: int
-    again_steps: int
+    cycle_steps: list[int]
+    cycle_rates: list[float]
     steps: int
     fold_steps: int
     folds: int
@@ -43,8 +43,8 @@ def read_config(quick: bool = False) -> Config:
         projection_px=64,
         store_px=96,
         batch=2,
-        start_steps=1,
-        again_steps=1,
+        cycle_steps=[1, 1],
+        cycle_rates=[1.0, 0.7],
         steps=1,
         fold_steps=1,
         folds=2,

@@ -1,4 +1,4 @@
-"""Train the labelling network: projections alone in two cycles, then with real films."""
+"""Train the labelling network: projections alone in cycles, then with real films."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ class Stage:
 def train(data: Path, out: Path, *, resume: bool = True, quick: bool = False) -> None:
     """Train, then export to `out`/model.onnx with `out`/card.json.
 
-    `out`/start.pt learned from projections alone, `out`/again.pt from the same once more with a
-    fresh cycle of rates. `out`/final.pt goes on from there with all patients and is exported;
-    `out`/fold0.pt ... go on from there without the patients of their fold: evaluate() takes the
-    card's figures from them.
+    `out`/cycle0.pt ... learn from projections alone, each with a fresh cycle of rates.
+    `out`/final.pt goes on from the last with all patients and is exported; `out`/fold0.pt ... go
+    on from there without the patients of their fold: evaluate() takes the card's figures from
+    them.
 
     Parameters
     ----------
@@ -86,10 +86,10 @@ def train(data: Path, out: Path, *, resume: bool = True, quick: bool = False) ->
     others = unlabelled_films(data, config.store_px)
     real = real_films(data, config.store_px) + others
     size = 64 if quick else FRAME_SIZE
-    start = Stage("start", size, config.start_steps, config.peak_rate, rendered, others)
-    weights = run_stage(start, config, None, out / "start.pt", resume)
-    again = Stage("again", size, config.again_steps, 0.7 * config.peak_rate, rendered, others)
-    weights = run_stage(again, config, weights, out / "again.pt", resume)
+    weights = None
+    for k, (steps, share) in enumerate(zip(config.cycle_steps, config.cycle_rates, strict=True)):
+        stage = Stage(f"cycle{k}", size, steps, share * config.peak_rate, rendered, others)
+        weights = run_stage(stage, config, weights, out / f"cycle{k}.pt", resume)
 
     def go_on(name: str, steps: int, films: list[LabelledFilm]) -> dict[str, Tensor]:
         stage = Stage(name, size, steps, 0.6 * config.peak_rate, rendered + films, films)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.ct import PARTS
-from models.silhouette import hemidiaphragm, mediastinum, silhouettes
+from models.silhouette import BELOW_DOME_MM, hemidiaphragm, mediastinum, silhouettes
 from models.structures.anatomy import STRUCTURES
 
 
@@ -26,13 +26,15 @@ def test_the_hemidiaphragm_follows_the_lower_border() -> None:
     assert (columns.min(), columns.max()) == (10, 29)
 
 
-def test_the_mediastinum_is_filled_from_edge_to_edge_and_ends_with_the_heart() -> None:
+def test_the_mediastinum_is_filled_from_edge_to_edge_and_ends_above_the_hearts_lowest_point() -> None:
     seen = {part: np.zeros((60, 60), bool) for part in PARTS}
     seen["heart"][30:50, 15:45] = True
     seen["aorta"][10:58, 32:38] = True
     seen["superior_vena_cava"][14:30, 22:25] = True
+    seen["vessels"][25:35, 5:55] = True
     whole = mediastinum(seen, 2.0)
     rows = np.flatnonzero(whole.any(axis=1))
-    assert (rows[0], rows[-1]) == (10, 49)
+    assert (rows[0], rows[-1]) == (10, 49 - BELOW_DOME_MM / 2.0)
+    assert not whole[:, :15].any()
     assert whole[20, 22:38].all()
     assert not mediastinum({p: np.zeros((9, 9), bool) for p in PARTS}, 2.0).any()

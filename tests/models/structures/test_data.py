@@ -97,7 +97,7 @@ def test_painted_opacities_only_whiten_and_only_near_the_lungs() -> None:
 
 def test_the_shipped_recipe_is_read() -> None:
     assert read_config().folds > 1
-    assert read_config(quick=True).start_steps == 1
+    assert read_config(quick=True).cycle_steps == [1, 1]
 
 
 def test_the_films_of_the_other_source_carry_no_truth(shared_data: Path, tmp_path: Path) -> None:
