@@ -26,7 +26,7 @@ def test_the_hemidiaphragm_follows_the_lower_border() -> None:
     assert (columns.min(), columns.max()) == (10, 29)
 
 
-def test_the_mediastinum_is_filled_from_edge_to_edge_and_ends_above_the_hearts_lowest_point() -> None:
+def test_the_mediastinum_is_filled_in_every_row_and_ends_above_the_hearts_lowest_point() -> None:
     seen = {part: np.zeros((60, 60), bool) for part in PARTS}
     seen["heart"][30:50, 15:45] = True
     seen["aorta"][10:58, 32:38] = True
