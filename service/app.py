@@ -288,35 +288,44 @@ class Ports:
         self._settings = settings
         self._closing = threading.Event()
         self._inside: listener.Listener | None = None
+        self._listening: socket.socket | None = None
         self._children: list[subprocess.Popen[bytes]] = []
         self._keeper = threading.Thread(target=self._keep_alive, name="listeners", daemon=True)
         if settings.listener_processes == 1:
             self._inside = parts.open_dicom()
             return
-        self._children = [self._spawn() for _ in range(settings.listener_processes)]
+        self._listening = listener.open_port(settings)
+        self._children = [
+            self._spawn(self._listening) for _ in range(settings.listener_processes)
+        ]
         self._keeper.start()
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, **_as_environment(self._settings)}
+    def _spawn(self, listening: socket.socket) -> subprocess.Popen[bytes]:
+        fd = listening.fileno()
+        environment = {**os.environ, **_as_environment(self._settings, fd)}
         command = [sys.executable, "-m", "service", "listen"]
         # The pipe ends with this process, however it ends: then the listener ends as well.
-        return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)  # noqa: S603
+        return subprocess.Popen(  # noqa: S603
+            command, env=environment, stdin=subprocess.PIPE, pass_fds=(fd,)
+        )
 
     def _keep_alive(self) -> None:
-        """Start a listener process again that has ended; the port stays open meanwhile."""
+        """Start a listener process again that has ended; its connections wait meanwhile."""
+        listening = self._listening
         while not self._closing.wait(1.0):
             for place, child in enumerate(self._children):
-                if child.poll() is not None and not self._closing.is_set():
+                if listening and child.poll() is not None and not self._closing.is_set():
                     log.warning("listener ended, started again", status=child.returncode)
-                    self._children[place] = self._spawn()
+                    self._children[place] = self._spawn(listening)
 
     def close(self) -> None:
         """Stop taking in; what was not acknowledged will be sent again."""
         self._closing.set()
         if self._inside is not None:
             self._inside.stop()
-        if self._children:
+        if self._listening is not None:
             self._keeper.join()
+            self._listening.close()
         for child in self._children:
             child.terminate()
         for child in self._children:
@@ -327,7 +336,7 @@ class Ports:
                 child.wait()
 
 
-def _as_environment(settings: Settings) -> dict[str, str]:
+def _as_environment(settings: Settings, listening_fd: int) -> dict[str, str]:
     """The settings that the command line overrode, for a child; one listener a child."""
     return {
         "CARINA_DATA_DIR": str(settings.data_dir),
@@ -335,7 +344,7 @@ def _as_environment(settings: Settings) -> dict[str, str]:
         "CARINA_DICOM_PORT": str(settings.dicom_port),
         "CARINA_LOG_LEVEL": settings.log_level,
         "CARINA_LISTENER_PROCESSES": "1",
-        "CARINA_SHARED_PORT": "true",
+        "CARINA_LISTENING_FD": str(listening_fd),
     }
 
 
@@ -371,7 +380,7 @@ def listen(settings: Settings, stopped: threading.Event) -> None:
     parts = build(settings, "enqueue")
     parts.engine.start()
     try:
-        if settings.shared_port:
+        if settings.listening_fd >= 0:
             port = parts.open_dicom()
             threading.Thread(target=_end_with_parent, args=(stopped,), daemon=True).start()
             stopped.wait()

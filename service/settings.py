@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     )
     dicom_tls_mutual: bool = Field(False, description="peers must show a certificate as well")
     listener_processes: int = Field(1, ge=1, le=16, description="listener processes on one port")
-    shared_port: bool = Field(False, description="set by Carina for its own listener processes")
+    listening_fd: int = Field(-1, description="set by Carina for its own listener processes")
     max_associations: int = Field(64, ge=1, le=1000, description="associations per listener")
     max_object_mb: int = Field(512, ge=1, le=4096, description="largest object taken in, MB")
     min_free_disk_mb: int = Field(512, ge=0, description="below this, C-STORE answers 0xA700")

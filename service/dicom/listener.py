@@ -37,6 +37,7 @@ MAX_PDU_BYTES = 128 << 10  # 1.5 times faster than pynetdicom's 16 KiB
 ACSE_TIMEOUT_S = 15.0  # a peer that connects and says nothing
 DIMSE_TIMEOUT_S = 60.0  # a request whose data set stops coming
 NETWORK_TIMEOUT_S = 60.0  # an association that falls silent
+_WAITING_CONNECTIONS = 128  # in the queue of the kernel
 _SPARE_CONNECTIONS = 16  # beyond the limit: enough to be told "local limit exceeded"
 _MESSAGE_OVERHEAD = 1 << 20  # command set and PDU headers beside the data set
 _CHUNK_BYTES = 64 << 10  # pynetdicom reads 4 KiB at a time
@@ -72,13 +73,29 @@ class Listener:
             assoc.abort()
 
 
+def open_port(settings: Settings) -> socket.socket:
+    """Listen on the DICOM port; whoever is handed this socket may accept its connections.
+
+    A connection that comes while no process accepts waits in the queue of the kernel.
+
+    Raises
+    ------
+    OSError : the port is taken.
+    """
+    listening = socket.create_server(
+        (settings.dicom_host, settings.dicom_port), backlog=_WAITING_CONNECTIONS
+    )
+    listening.setblocking(False)  # several accept: a connection may be gone before its turn
+    return listening
+
+
 def serve(
     settings: Settings,
     ingest: Ingest,
     finder: Finder | None = None,
     commitments: Commitments | None = None,
 ) -> Listener:
-    """Open the DICOM port and serve it in threads of this process.
+    """Serve the DICOM port in threads of this process; open it unless it was handed on to us.
 
     Parameters
     ----------
@@ -88,7 +105,7 @@ def serve(
 
     Raises
     ------
-    OSError : the port is taken by a program that does not share it.
+    OSError : the port is taken.
     UsageError : TLS is configured with files that cannot be used.
     """
     _config.LOG_HANDLER_LEVEL = "none"  # else each message is formatted, patient data included
@@ -115,10 +132,10 @@ def serve(
             (evt.EVT_N_ACTION, _commit, [commitments]),
             (evt.EVT_DIMSE_RECV, _message_complete),
         ],
-        server_class=_SharedPortServer,
+        server_class=_PortServer,
         request_handler=_BoundedHandler,
         max_message_bytes=ingest.max_object_bytes + _MESSAGE_OVERHEAD,
-        shared=settings.shared_port,
+        listening_fd=settings.listening_fd,
     )
     ae._servers.append(
         server
@@ -260,24 +277,33 @@ class _MessageBudget:
         self._left = self._limit
 
 
-class _SharedPortServer(ThreadedAssociationServer):
-    """Lets several processes listen on one port, and counts connections before serving them."""
+class _PortServer(ThreadedAssociationServer):
+    """Accepts from a socket that several processes may hold; counts before it serves."""
 
     daemon_threads = True
-    request_queue_size = 128
+    request_queue_size = _WAITING_CONNECTIONS
 
-    def __init__(self, *arguments: Any, max_message_bytes: int, shared: bool, **named: Any) -> None:
+    def __init__(
+        self, *arguments: Any, max_message_bytes: int, listening_fd: int, **named: Any
+    ) -> None:
         self.max_message_bytes = max_message_bytes
-        self.shared = shared
+        self.listening_fd = listening_fd
         self.agreeing = threading.Semaphore(_SPARE_CONNECTIONS)  # connections that agree on TLS
         super().__init__(*arguments, **named)
 
     def server_bind(self) -> None:
-        """Bind; a shared port with SO_REUSEPORT: the kernel spreads connections over processes."""
-        if self.shared:
-            listening = cast(socket.socket, self.socket)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        super().server_bind()
+        """Bind, unless the port was handed on to this process: then take that socket."""
+        if self.listening_fd < 0:
+            super().server_bind()
+            return
+        cast(socket.socket, self.socket).close()
+        self.socket = socket.socket(fileno=self.listening_fd)
+        self.socket.setblocking(False)
+        self.server_address = self.socket.getsockname()
+
+    def server_close(self) -> None:
+        """Let go of the port; the other processes that hold it go on accepting."""
+        cast(socket.socket, self.socket).close()
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         """Accept a connection; TLS is agreed on later, in its own thread.
@@ -326,7 +352,7 @@ class _BoundedHandler(RequestHandler):
         super().handle()
 
     def _agreed(self, connection: ssl.SSLSocket) -> bool:
-        agreeing = cast(_SharedPortServer, self.server).agreeing
+        agreeing = cast(_PortServer, self.server).agreeing
         if not agreeing.acquire(blocking=False):
             return False
         try:
@@ -343,7 +369,7 @@ class _BoundedHandler(RequestHandler):
         bounded = cast(_BoundedSocket, assoc.dul.socket)
         bounded.__class__ = _BoundedSocket
         cast(socket.socket, bounded.socket).settimeout(self.ae.network_timeout)
-        bounded.budget = _MessageBudget(cast(_SharedPortServer, self.server).max_message_bytes)
+        bounded.budget = _MessageBudget(cast(_PortServer, self.server).max_message_bytes)
         return assoc
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import struct
@@ -23,6 +24,7 @@ from service.dicom import listener as listener_module
 from service.dicom.deliver import echo, send
 from service.dicom.sop_classes import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from service.errors import DeliveryError
+from service.settings import Settings
 from tests.service.dicom.films import as_file, film
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -168,14 +170,15 @@ def test_compressed_pixel_data_is_not_touched(ward, listen):
 
 
 def test_two_listeners_share_one_port(ward, listen):
-    first = listen(shared_port=True)
-    second = listen(dicom_port=first.port, shared_port=True)
+    port = listener_module.open_port(Settings(dicom_host="127.0.0.1", dicom_port=0))
+    first, second = (listen(listening_fd=os.dup(port.fileno())) for _ in range(2))
     assert second.port == first.port
     for _ in range(8):
         send(as_file(film()), destination(first))
     first.stop()
     echo(destination(second))
     assert len(ward.files()) == 8
+    port.close()
 
 
 def test_a_port_that_is_not_shared_is_not_taken_twice(listen):
