@@ -24,12 +24,12 @@ from pynetdicom.presentation import build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from service.dicom import find, tls
+from service.dicom.association import WaitingSocket, make_waiting
 from service.dicom.commitment import PUSH_MODEL, REQUEST, Commitments
 from service.dicom.find import Finder
 from service.dicom.header import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from service.dicom.ingest import Ingest
 from service.dicom.sop_classes import VERIFICATION, is_storable
-from service.dicom.transport import ClosingSocket
 from service.errors import CarinaError, UsageError
 from service.settings import Settings
 
@@ -323,7 +323,7 @@ class _PortServer(ThreadedAssociationServer):
         return len(self.active_associations) < self.ae.maximum_associations + _SPARE_CONNECTIONS
 
 
-class _BoundedSocket(ClosingSocket):
+class _BoundedSocket(WaitingSocket):
     """Counts what it receives."""
 
     budget: _MessageBudget
@@ -370,6 +370,7 @@ class _BoundedHandler(RequestHandler):
         bounded.__class__ = _BoundedSocket
         cast(socket.socket, bounded.socket).settimeout(self.ae.network_timeout)
         bounded.budget = _MessageBudget(cast(_PortServer, self.server).max_message_bytes)
+        make_waiting(assoc)
         return assoc
 
 

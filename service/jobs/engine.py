@@ -21,7 +21,9 @@ from typing import IO, Literal
 
 import structlog
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
-from sqlalchemy import make_url
+from sqlalchemy import Engine as SqlEngine
+from sqlalchemy import create_engine, event, make_url
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from service import coefficients
 from service.errors import CarinaError, OutOfResourcesError
@@ -98,12 +100,13 @@ class Engine:
         self._science: Science | None = None
         self._loading = threading.Lock()
         self._client: DBOSClient | None = None
+        self._enqueuing: SqlEngine | None = None
         self._place: IO[str] | None = None
 
     def migrate(self) -> None:
         """Make the tables of the jobs; several processes may do so at once."""
         url = self.settings.jobs_url
-        if url.startswith("sqlite"):
+        if _is_sqlite(url):
             _prepare_sqlite(Path(make_url(url).database or ""))
         DBOS.migrate(url)
 
@@ -117,8 +120,11 @@ class Engine:
         """
         delivery.check_destinations(self.settings)
         self.migrate()
+        url = self.settings.jobs_url
+        self._enqueuing = _open_sqlite(url) if _is_sqlite(url) else None
         self._client = DBOSClient(
-            system_database_url=self.settings.jobs_url,
+            system_database_url=url,
+            system_database_engine=self._enqueuing,
             application_name="carina",
             retry_connection_errors=False,  # a listener answers 0xA700 at once
         )
@@ -192,6 +198,9 @@ class Engine:
         if self._client is not None:
             self._client.destroy()
             self._client = None
+        if self._enqueuing is not None:
+            self._enqueuing.dispose()
+            self._enqueuing = None
         if self._place is not None:
             self._place.close()
             self._place = None
@@ -409,9 +418,32 @@ def _hear_dbos() -> None:
     logger.propagate = False
 
 
+def _is_sqlite(url: str) -> bool:
+    return make_url(url).get_backend_name() == "sqlite"
+
+
 def _prepare_sqlite(path: Path) -> None:
     """Make the file in WAL mode, which stays: readers and the queue do not wait for each other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=30)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
+
+
+def _open_sqlite(url: str) -> SqlEngine:
+    """Open the jobs for enqueuing, as DBOS would, but leave it to later commits to sync the disk.
+
+    A killed process loses nothing. A power cut may lose a job that was enqueued just before: the
+    index, which is on the disk, says what is not done, and the next start enqueues that again.
+    What a step enqueued is on the disk once DBOS, which syncs, has noted that the step is done.
+    """
+    engine = create_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = "IMMEDIATE"
+        connection.execute("PRAGMA busy_timeout=30000")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    return engine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from contextlib import suppress
@@ -41,10 +40,10 @@ class ObjectStore(Protocol):
         ...
 
 
-def new_key(data: bytes | memoryview, suffix: str) -> str:
-    """Make a key: two folders from the digest spread the files, a UUID makes it the only one."""
-    digest = hashlib.sha256(data).hexdigest()
-    return f"{digest[:2]}/{digest[2:4]}/{uuid4().hex}{suffix}"
+def new_key(suffix: str) -> str:
+    """Make a key that is the only one; 256 folders spread the files and are soon all there."""
+    name = uuid4().hex
+    return f"{name[:2]}/{name}{suffix}"
 
 
 def unknown(key: str) -> NotFoundError:
@@ -60,12 +59,12 @@ class FileObjects:
 
     def put(self, data: bytes | memoryview, suffix: str = "") -> str:
         """Write under a new key; the bytes are durable when it comes back."""
-        key = new_key(data, suffix)
+        key = new_key(suffix)
         self.keep(key, data)
         return key
 
     def keep(self, key: str, data: bytes | memoryview) -> None:
-        """Write to a temporary file, fsync, rename, fsync the folders: after that it is durable."""
+        """Write to a temporary file, rename, fsync it and its folder: after that it is durable."""
         target = self._file(key)
         try:
             self._make_folder(target.parent)
@@ -116,17 +115,19 @@ class FileObjects:
 
 
 def _write_durably(target: Path, data: bytes | memoryview) -> None:
-    temporary = target.with_name(f".{target.name}.part")
+    written = target.with_name(f".{target.name}.part")
     try:
-        with temporary.open("wb") as file:
+        with written.open("wb") as file:
             file.write(data)
             file.flush()
+            # Renamed first: the file system writes contents and name in one go. Whoever reads has
+            # the key from the index, which speaks of it only after this.
+            written = written.rename(target)
             os.fsync(file.fileno())
-        temporary.rename(target)
         _sync_folder(target.parent)
     except OSError:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            written.unlink(missing_ok=True)
         raise
 
 

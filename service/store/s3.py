@@ -32,7 +32,7 @@ class S3Objects:
 
     def put(self, data: bytes | memoryview, suffix: str = "") -> str:
         """Upload under a new key."""
-        key = new_key(data, suffix)
+        key = new_key(suffix)
         self.keep(key, data)
         return key
 

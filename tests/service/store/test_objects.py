@@ -75,7 +75,7 @@ def test_a_full_disk_is_out_of_resources_and_leaves_nothing(
     def full(_handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    objects.put(b"film")  # the folders of this digest exist now
+    objects.put(b"film")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutOfResourcesError, match="No space left"):
         objects.put(b"film")
