@@ -295,9 +295,7 @@ class Ports:
             self._inside = parts.open_dicom()
             return
         self._listening = listener.open_port(settings)
-        self._children = [
-            self._spawn(self._listening) for _ in range(settings.listener_processes)
-        ]
+        self._children = [self._spawn(self._listening) for _ in range(settings.listener_processes)]
         self._keeper.start()
 
     def _spawn(self, listening: socket.socket) -> subprocess.Popen[bytes]:

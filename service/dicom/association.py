@@ -13,6 +13,7 @@ import select
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from typing import Any, cast
 
 from pynetdicom import evt
@@ -46,10 +47,8 @@ class Bell:
         """Begin to wait anew."""
         with self._hanging:
             if self._fd >= 0:
-                try:
+                with suppress(BlockingIOError):
                     os.eventfd_read(self._fd)
-                except BlockingIOError:
-                    return
 
     def take_down(self) -> None:
         """Let go of the file descriptor; ringing is harmless from now on."""
@@ -122,6 +121,12 @@ class WaitingUpperLayer(DULServiceProvider):
         finally:
             self.bell.take_down()
 
+    def _read_pdu_data(self) -> None:
+        super()._read_pdu_data()
+        asked = self.event_queue.queue and self.event_queue.queue[-1] == "Evt6"
+        if self.state_machine.current_state == "Sta2" and not asked:
+            self.to_user_queue.put(None)  # else nobody hears of it before ACSE's timeout
+
     def kill_dul(self) -> None:
         """End the thread at its next turn, which is now."""
         super().kill_dul()
@@ -138,6 +143,18 @@ class WaitingUpperLayer(DULServiceProvider):
 
 class WaitingAssociation(Association):
     """Serves one request after the other, and waits between them."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the peer has connected, and not asked for an association so far."""
+        return self.requestor.primitive is None
+
+    def hang_up(self) -> None:
+        """Close the connection; both threads end of that."""
+        connection = cast(WaitingSocket, self.dul.socket).socket
+        if connection is not None:
+            with suppress(OSError):  # closed already
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _run_reactor(self) -> None:
         self._is_paused = False

@@ -24,7 +24,7 @@ from pynetdicom.presentation import build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from service.dicom import find, tls
-from service.dicom.association import WaitingSocket, make_waiting
+from service.dicom.association import WaitingAssociation, WaitingSocket, make_waiting
 from service.dicom.commitment import PUSH_MODEL, REQUEST, Commitments
 from service.dicom.find import Finder
 from service.dicom.header import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
@@ -70,7 +70,10 @@ class Listener:
         self.server.shutdown()
         self.thread.join()
         for assoc in self.server.active_associations:
-            assoc.abort()
+            if assoc.is_established:
+                assoc.abort()
+            else:
+                cast(WaitingAssociation, assoc).hang_up()
 
 
 def open_port(settings: Settings) -> socket.socket:
@@ -319,8 +322,14 @@ class _PortServer(ThreadedAssociationServer):
         return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Close a connection at once when far too many are open."""
-        return len(self.active_associations) < self.ae.maximum_associations + _SPARE_CONNECTIONS
+        """Close a connection at once when far too many are open; silent ones give way to it."""
+        held = cast(list[WaitingAssociation], self.active_associations)
+        if len(held) < self.ae.maximum_associations:
+            return True
+        silent = [assoc for assoc in held if assoc.is_silent]
+        for assoc in silent[: (len(silent) + 1) // 2]:  # in the order in which they came
+            assoc.hang_up()
+        return len(held) < self.ae.maximum_associations + _SPARE_CONNECTIONS
 
 
 class _BoundedSocket(WaitingSocket):

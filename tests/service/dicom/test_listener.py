@@ -224,6 +224,25 @@ def test_a_peer_that_falls_silent_is_hung_up_on(listen, monkeypatch, said):
     assert eventually(lambda: not listener.server.active_associations)
 
 
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.0\r\n\r\n", struct.pack(">BBL", 1, 0, 200)])
+def test_a_peer_that_hangs_up_without_an_association_leaves_nothing_behind(listen, said):
+    listener, begin = listen(), time.monotonic()
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", listener.port), timeout=20) as peer:
+            peer.sendall(said)
+    echo(destination(listener))  # accepted after the others
+    assert eventually(lambda: not listener.server.active_associations)
+    assert time.monotonic() - begin < listener_module.ACSE_TIMEOUT_S
+
+
+def test_peers_that_connect_and_say_nothing_give_way_to_those_who_speak(listen):
+    listener = listen(max_associations=8)
+    silent = [socket.create_connection(("127.0.0.1", listener.port), timeout=20) for _ in range(60)]
+    echo(destination(listener))
+    for peer in silent:
+        peer.close()
+
+
 def test_a_message_that_never_ends_is_cut_off_at_the_largest_object(ward, listen):
     listener, ds = listen(), film()
     ds.PixelData = bytes(19 << 20)  # the limit of these tests is 16 MB
