@@ -7,20 +7,21 @@ process may enqueue; processes with workers also run. Each step can be repeated 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
-import socket
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
+from uuid import uuid4
 
 import structlog
-from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
+from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions, WorkflowStatus
+from dbos import error as dbos_error
 from sqlalchemy import Engine as SqlEngine
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -30,7 +31,9 @@ from service.errors import CarinaError, OutOfResourcesError
 from service.jobs import commitment, delivery, pipeline, workflows
 from service.jobs.delivery import Outbox, default_outbox
 from service.jobs.pipeline import Models, default_models
+from service.jobs.places import Places, open_places
 from service.jobs.risk import RiskModels, default_risk_models, fill_course, run_risk
+from service.jobs.watch import Watch
 from service.records import Study
 from service.settings import Settings
 from service.store.index import Index
@@ -38,6 +41,7 @@ from service.store.objects import ObjectStore
 
 Role = Literal["all", "enqueue", "work"]
 STUDIES, RISKS, DELIVERIES, TICKS = "carina-studies", "carina-risks", "carina-sends", "carina-ticks"
+LASTING = (STUDIES, RISKS, DELIVERIES)  # a tick that failed is not repeated: the next one comes
 POLL_S = 0.25
 REST_S = 5  # observations of one patient within so many seconds lead to one computation
 STUCK_AFTER = timedelta(minutes=15)
@@ -45,6 +49,8 @@ RECOVER_EVERY_MIN = 5
 KEEP_JOBS = timedelta(days=7)
 CRASHED = "MAX_RECOVERY_ATTEMPTS_EXCEEDED"
 FINISHED = ("SUCCESS", "ERROR", "CANCELLED", CRASHED)
+TO_COME = ("ENQUEUED", "DELAYED")
+TRIED_FOR = timedelta(days=1)  # so long a job is tried again whose database or objects were away
 _log = structlog.get_logger(__name__)
 
 
@@ -101,7 +107,8 @@ class Engine:
         self._loading = threading.Lock()
         self._client: DBOSClient | None = None
         self._enqueuing: SqlEngine | None = None
-        self._place: IO[str] | None = None
+        self._places: Places | None = None
+        self._watch: Watch | None = None
 
     def migrate(self) -> None:
         """Make the tables of the jobs; several processes may do so at once."""
@@ -136,8 +143,9 @@ class Engine:
 
     def _launch(self) -> None:
         workflows.go_to_work(self)
+        self._places = places = open_places(self.settings.jobs_url, self.settings.data_dir)
         _hear_dbos()
-        DBOS(config=self._config())
+        DBOS(config=self._config(places.name))
         DBOS.launch()
         register = DBOS.register_queue
         register(STUDIES, worker_concurrency=self.workers, polling_interval_sec=POLL_S,
@@ -145,45 +153,37 @@ class Engine:
         register(RISKS, worker_concurrency=2, polling_interval_sec=POLL_S)
         register(DELIVERIES, worker_concurrency=1, polling_interval_sec=POLL_S)
         register(TICKS, worker_concurrency=1, polling_interval_sec=1.0)
-        DBOS.apply_schedules(
-            [
-                {
-                    "schedule_name": "carina-minute",
-                    "workflow_fn": workflows.tick,
-                    "schedule": "* * * * *",
-                    "context": None,
-                    "queue_name": TICKS,
-                }
-            ]
-        )
+        DBOS.delete_schedule("carina-minute")  # of earlier versions; the watch has its place
+        self._watch = Watch(places, self.clock, self._busy, self._take_over, self._tick)
+        self._watch.start()
 
-    def _config(self) -> DBOSConfig:
+    def _config(self, place: str) -> DBOSConfig:
         return DBOSConfig(
             name="carina",
             system_database_url=self.settings.jobs_url,
             application_version="carina",  # jobs survive an upgrade: their steps may be repeated
-            executor_id=self._take_place(),
+            executor_id=place,
             log_level="WARNING",
             console_log_level="WARNING",
         )
 
-    def _take_place(self) -> str:
-        """A name that this process alone holds on this machine, and gets again after a crash.
+    def _busy(self) -> set[str]:
+        """The names of the workers that jobs are with."""
+        with self._queue() as queue:
+            running = queue.list_workflows(status="PENDING", load_input=False, load_output=False)
+        return {one.executor_id for one in running if one.executor_id}
 
-        DBOS hands the unfinished jobs of that name to whoever starts under it.
-        """
-        folder = self.settings.data_dir
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(1000):
-            file = (folder / f"worker-{number}.lock").open("w")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.close()
-                continue
-            self._place = file
-            return f"{socket.gethostname()}-{number}"
-        raise OutOfResourcesError("expected a free worker place, found 1000 taken; stop some")
+    def _take_over(self, gone: list[str]) -> None:
+        """Put the jobs of workers that are gone back into their queues."""
+        jobs = DBOS._recover_pending_workflows(gone)  # no public name: DBOS is pinned
+        _log.warning("jobs taken over", workers=len(gone), jobs=len(jobs))
+
+    def _tick(self, at: datetime) -> None:
+        """Have the jobs of a minute done; several workers that tell the same minute do no harm."""
+        job = EnqueueOptions(
+            queue_name=TICKS, workflow_name="carina_tick", workflow_id=f"minute-{uuid4()}"
+        )
+        self._enqueue(job, at, None)
 
     def stop(self, grace_s: int = 10) -> None:
         """Take no more work, wait for what is running, and let go; the rest is done at next start.
@@ -192,6 +192,9 @@ class Engine:
         ----------
         grace_s : how long running studies may take to finish; 0: they are repeated later.
         """
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
         if workflows.is_at_work(self):
             DBOS.destroy(workflow_completion_timeout_sec=grace_s)
             workflows.go_home()
@@ -201,9 +204,9 @@ class Engine:
         if self._enqueuing is not None:
             self._enqueuing.dispose()
             self._enqueuing = None
-        if self._place is not None:
-            self._place.close()
-            self._place = None
+        if self._places is not None:
+            self._places.leave()
+            self._places = None
 
     @property
     def science(self) -> Science:
@@ -219,11 +222,13 @@ class Engine:
                 )
             return self._science
 
-    def _enqueue(self, options: EnqueueOptions, *arguments: str) -> None:
+    @contextmanager
+    def _queue(self) -> Iterator[DBOSClient]:
+        """Open the queue for one question or job; a queue that is away is one plain error."""
         if self._client is None:
             raise OutOfResourcesError("expected the jobs to be started, found them stopped")
         try:
-            self._client.enqueue(options, *arguments)
+            yield self._client
         except CarinaError:
             raise
         except Exception as error:
@@ -232,6 +237,10 @@ class Engine:
                 f"expected the job queue to take a job, found {type(error).__name__}; "
                 "check its database and disk, then send again"
             ) from error
+
+    def _enqueue(self, options: EnqueueOptions, *arguments: str | datetime | None) -> None:
+        with self._queue() as queue:
+            queue.enqueue(options, *arguments)
 
     def study_arrived(self, study_uid: str) -> None:
         """Have a study scored that has films its result has not seen. Durable when it returns."""
@@ -251,10 +260,13 @@ class Engine:
         """Have the risk of a patient computed again, once for all news of a few seconds."""
         now = self.clock().timestamp()
         turn = int(now // REST_S) + 1
+        name = f"risk-{digest(patient_id)}-{turn}"
+        if self._has_begun(name):  # by a clock that is ahead, or before this one was set back
+            name = f"{name}-{uuid4()}"
         job = EnqueueOptions(
             queue_name=RISKS,
             workflow_name="carina_risk",
-            workflow_id=f"risk-{digest(patient_id)}-{turn}",
+            workflow_id=name,
             delay_seconds=max(0.0, turn * REST_S - now),
         )
         self._enqueue(job, patient_id)
@@ -268,6 +280,7 @@ class Engine:
 
     def recover(self) -> int:
         """Enqueue again what the index holds as not done and no job is going to do."""
+        self._resume_failed()
         studies = self.index.pending_studies()
         for study in studies:
             job = f"study-{digest(study.study_uid)}-{study.revision}"
@@ -283,17 +296,33 @@ class Engine:
 
     def _fate(self, job: str) -> str:
         """What becomes of a job: "unknown" to the queue, "waiting", "lost", or `CRASHED`."""
-        if self._client is None:
-            return "waiting"
-        found = self._client.list_workflows(workflow_ids=[job], load_input=False, load_output=False)
-        if not found:
+        found = self._job(job)
+        if found is None:
             return "unknown"
-        status = found[0].status
+        status = found.status
         if status == CRASHED:
             return CRASHED
-        quiet_s = self.clock().timestamp() - (found[0].updated_at or 0) / 1000
+        quiet_s = self.clock().timestamp() - (found.updated_at or 0) / 1000
         stuck = status == "PENDING" and quiet_s > STUCK_AFTER.total_seconds()
         return "lost" if stuck or status in FINISHED else "waiting"
+
+    def _job(self, name: str) -> WorkflowStatus | None:
+        with self._queue() as queue:
+            jobs = queue.list_workflows(workflow_ids=[name], load_input=False, load_output=False)
+        return jobs[0] if jobs else None
+
+    def _has_begun(self, name: str) -> bool:
+        """Whether a job of this name no longer waits in its queue: it may have read the index."""
+        job = self._job(name)
+        return job is not None and job.status not in TO_COME
+
+    def _resume_failed(self) -> None:
+        """Put jobs back whose database or objects were away for longer than their steps waited."""
+        since = (self.clock() - TRIED_FOR).isoformat()
+        with self._queue() as queue:
+            for job in queue.list_workflows(status="ERROR", start_time=since, load_input=False):
+                if job.queue_name in LASTING and _was_short(job.error):
+                    queue.rewind_workflow(job.workflow_id, queue_name=job.queue_name)
 
     def forget_old_jobs(self) -> int:
         """Delete jobs and news of a week ago; results and audit stay in the index."""
@@ -391,7 +420,11 @@ class Engine:
         """Send what is due; at their times compute the ward, recover, and tidy up."""
         minute = int(at.timestamp() // 60)
         job = EnqueueOptions(
-            queue_name=DELIVERIES, workflow_name="carina_send", workflow_id=f"send-{minute}"
+            queue_name=DELIVERIES,
+            workflow_name="carina_send",
+            workflow_id=f"send-{uuid4()}",
+            deduplication_id="send",  # while destinations are slow, one waits or runs
+            duplication_policy="return-existing",
         )
         self._enqueue(job)
         if minute % self.settings.risk_interval_minutes == 0:
@@ -416,6 +449,13 @@ def _hear_dbos() -> None:
     logger = logging.getLogger("dbos")
     logger.handlers = [_Words(logging.WARNING)]
     logger.propagate = False
+
+
+def _was_short(error: Exception | None) -> bool:
+    """Whether a job ended because its database or objects were away, or a disk was full."""
+    if isinstance(error, dbos_error.DBOSMaxStepRetriesExceeded) and error.errors:
+        error = error.errors[-1]
+    return isinstance(error, OutOfResourcesError)
 
 
 def _is_sqlite(url: str) -> bool:
