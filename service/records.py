@@ -254,6 +254,72 @@ class StudyResult:
     prior_sop_instance_uid: str | None = None  # the prior film that was looked at, if any
 
 
+Verdict = Literal["accepted", "corrected", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreReview:
+    """A reader's verdict on one score of a film; higher is worse.
+
+    Parameters
+    ----------
+    name : "extent" (0-8) or one of the six zones (0-3 each).
+    said : what the model said; None where it had declined.
+    value : what the reader says: `said` where accepted, None where rejected.
+    """
+
+    name: str
+    verdict: Verdict
+    said: float | None
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContourReview:
+    """A structure as a reader drew it.
+
+    Parameters
+    ----------
+    mask : object key of the mask, an 8-bit PNG (0 outside, 255 inside) over the whole film.
+    dice : overlap with the model's mask of the same structure, 0-1.
+    """
+
+    name: str
+    mask: str
+    dice: float
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What one reader says of one result: a label beside it, never a change of it.
+
+    Append-only: a later review of the same reader and study puts its identifier into
+    `superseded_by` of the earlier one. `model` names the versions whose answer the reader saw.
+    """
+
+    review_id: str
+    study_uid: str
+    patient_id: str
+    result_id: str
+    sop_instance_uid: str | None
+    reader: str
+    at: datetime
+    model: str
+    scores: tuple[ScoreReview, ...] = ()
+    contours: tuple[ContourReview, ...] = ()
+    comment: str = ""
+    superseded_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewCase:
+    """A film that can be reviewed: its result in force, and the reviews in force."""
+
+    patient: Patient
+    result: StudyResult
+    reviews: tuple[Review, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One vital sign, laboratory value or oxygen setting. `variable` as in risk/features.py."""

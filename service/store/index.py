@@ -14,6 +14,7 @@ from service.store.database import advisory_lock
 from service.store.images import Images
 from service.store.journal import Journal
 from service.store.results import CURRENT, Results
+from service.store.reviews import Reviews
 from service.store.risks import Risks
 from service.store.tables import (
     DELIVERIES,
@@ -22,6 +23,7 @@ from service.store.tables import (
     NEWS_COUNTER,
     PATIENTS,
     RESULTS,
+    REVIEWS,
     STUDIES,
 )
 from service.store.users import Users
@@ -32,7 +34,7 @@ MIGRATION_LOCK = 0xCA81
 COPIED_AT_ONCE = 1000  # rows
 
 
-class Index(Images, Results, Risks, Worklist, Users, Journal):
+class Index(Images, Results, Reviews, Risks, Worklist, Users, Journal):
     """Everything that Carina remembers, apart from the bytes of the objects.
 
     Parameters
@@ -121,6 +123,9 @@ class Index(Images, Results, Risks, Worklist, Users, Journal):
             for row in many.execute(select(RESULTS.c.artifacts)):
                 for key in row.artifacts.values():
                     yield key, ""
+            for row in many.execute(select(REVIEWS.c.contours)):
+                for contour in row.contours:
+                    yield contour["mask"], ""
 
 
 def _count_on(connection: Connection) -> None:

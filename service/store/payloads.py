@@ -20,14 +20,17 @@ from service.records import (
     ChangeFinding,
     Commitment,
     Companion,
+    ContourReview,
     Delivery,
     Instance,
     NewsEvent,
     Observation,
     Patient,
+    Review,
     RiskInput,
     RiskRecord,
     Role,
+    ScoreReview,
     SeverityFinding,
     StructuresFinding,
     Study,
@@ -152,6 +155,21 @@ def _change(payload: Mapping[str, Any]) -> ChangeFinding:
     found = from_json(ChangeFinding, payload, ("prior_acquired_at",))
     zones = tuple(from_json(ZoneChangeFinding, one) for one in payload.get("zones", ()))
     return replace(found, zones=zones)
+
+
+def review_columns(review: Review) -> dict[str, Any]:
+    """The columns of a review, verdicts and contours as JSON."""
+    values = {field.name: getattr(review, field.name) for field in fields(review)}
+    return values | {name: to_json(values[name]) for name in ("scores", "contours")}
+
+
+def review(row: RowMapping) -> Review:
+    """A row of `reviews`."""
+    return replace(
+        _pick(Review, row),
+        scores=tuple(from_json(ScoreReview, one) for one in row["scores"]),
+        contours=tuple(from_json(ContourReview, one) for one in row["contours"]),
+    )
 
 
 RISK_JSON = ("inputs", "stale", "missing", "companions")

@@ -174,6 +174,34 @@ RESULTS = Table(
     Index("ix_results_patient_id", "patient_id"),
 )
 
+REVIEWS = Table(
+    "reviews",
+    METADATA,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    _required("review_id", Key),
+    _required("study_uid", Key, ForeignKey("studies.study_uid")),
+    _required("patient_id", Key, ForeignKey("patients.patient_id")),
+    _required("result_id", Key, ForeignKey("results.result_id")),
+    Column("sop_instance_uid", Key),
+    _required("reader", Key),
+    _required("at", UtcDateTime),
+    _text("model"),
+    _required("scores", JSON),
+    _required("contours", JSON),
+    _text("comment"),
+    Column("superseded_by", Key),
+    Index("uq_reviews_review_id", "review_id", unique=True),
+    Index(
+        "uq_reviews_in_force",
+        "study_uid",
+        "reader",
+        unique=True,
+        **_where("superseded_by IS NULL"),
+    ),
+    Index("ix_reviews_study_uid", "study_uid"),
+    Index("ix_reviews_patient_id", "patient_id"),
+)
+
 RISKS = Table(
     "risks",
     METADATA,
