@@ -332,3 +332,36 @@ COMMITMENTS = Table(
     _required("due_at", UtcDateTime),
     Index("ix_commitments_due_at", "due_at", **_where("state = 'waiting'")),
 )
+
+MERGES = Table(
+    # An identifier that no longer has a patient of its own, and the patient that it leads to.
+    "merges",
+    METADATA,
+    Column("merged_id", Key, primary_key=True),
+    _required("patient_id", Key, ForeignKey("patients.patient_id")),
+    _required("at", UtcDateTime),
+    _required("actor", Key),
+    _text("reason"),
+    _required("moved", JSON),
+    Index("ix_merges_patient_id", "patient_id"),
+)
+
+DELETIONS = Table(
+    # A deleted study; when it is sent again its revisions go on behind this one.
+    "deletions",
+    METADATA,
+    Column("study_uid", Key, primary_key=True),
+    _required("patient_id", Key),
+    _required("revision", Integer),
+    _required("at", UtcDateTime),
+    _required("actor", Key),
+    _text("reason"),
+)
+
+LEFTOVERS = Table(
+    # Bytes that no row speaks of any more; the row goes once they are deleted.
+    "leftovers",
+    METADATA,
+    Column("object_key", Key, primary_key=True),
+    _required("at", UtcDateTime),
+)
