@@ -92,7 +92,7 @@ class WaitingSocket(ClosingSocket):
     @property
     def ready(self) -> bool:
         """Wait until the peer said something, the bell rings, or a moment has passed."""
-        connection = cast(socket.socket | None, self.socket)
+        connection = self.socket
         if isinstance(connection, ssl.SSLSocket) and connection.pending():
             return True
         waiting = select.poll()

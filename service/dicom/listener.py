@@ -7,9 +7,11 @@ grow beyond the largest object.
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -24,6 +26,7 @@ from pynetdicom.presentation import build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from service.dicom import find, tls
+from service.dicom.antechamber import Antechamber, Caller
 from service.dicom.association import WaitingAssociation, WaitingSocket, make_waiting
 from service.dicom.commitment import PUSH_MODEL, REQUEST, Commitments
 from service.dicom.find import Finder
@@ -38,6 +41,7 @@ ACSE_TIMEOUT_S = 15.0  # a peer that connects and says nothing
 DIMSE_TIMEOUT_S = 60.0  # a request whose data set stops coming
 NETWORK_TIMEOUT_S = 60.0  # an association that falls silent
 _WAITING_CONNECTIONS = 128  # in the queue of the kernel
+_SILENT_CONNECTIONS = 512  # accepted, and nothing said so far
 _SPARE_CONNECTIONS = 16  # beyond the limit: enough to be told "local limit exceeded"
 _MESSAGE_OVERHEAD = 1 << 20  # command set and PDU headers beside the data set
 _CHUNK_BYTES = 64 << 10  # pynetdicom reads 4 KiB at a time
@@ -47,6 +51,7 @@ _NO_SUCH_QUERY = 0xA900  # PS3.4 C.4.1.1.4: the identifier does not fit the SOP 
 _UNABLE_TO_FIND = 0xC001
 _INVALID_ARGUMENT, _NO_SUCH_ACTION, _RESOURCE_LIMITATION = 0x0115, 0x0123, 0x0213  # PS3.7 C.5
 _POLL_S = 0.05
+_TIDY_EVERY_S = 30.0
 
 _log = structlog.get_logger(__name__)
 
@@ -292,6 +297,8 @@ class _PortServer(ThreadedAssociationServer):
         self.max_message_bytes = max_message_bytes
         self.listening_fd = listening_fd
         self.agreeing = threading.Semaphore(_SPARE_CONNECTIONS)  # connections that agree on TLS
+        self._ending, self._ended = threading.Event(), threading.Event()
+        self._tidied_at = time.monotonic()
         super().__init__(*arguments, **named)
 
     def server_bind(self) -> None:
@@ -308,18 +315,50 @@ class _PortServer(ThreadedAssociationServer):
         """Let go of the port; the other processes that hold it go on accepting."""
         cast(socket.socket, self.socket).close()
 
-    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        """Accept a connection; TLS is agreed on later, in its own thread.
+    def serve_forever(self, poll_interval: float = _POLL_S) -> None:
+        """Serve everyone who speaks, until `shutdown`."""
+        port = cast(socket.socket, self.socket)
+        port.setblocking(False)
+        antechamber = Antechamber(port, _SILENT_CONNECTIONS, ACSE_TIMEOUT_S)
+        try:
+            while not self._ending.is_set():
+                for caller in antechamber.speaking(poll_interval):
+                    self._serve(caller)
+                self.service_actions()
+        finally:
+            antechamber.close()
+            self._ended.set()
 
-        A peer that connects and says nothing would otherwise hold up all others.
-        """
-        connection, address = cast(socket.socket, self.socket).accept()
-        if self.ssl_context is not None:
-            connection.settimeout(ACSE_TIMEOUT_S)
-            connection = self.ssl_context.wrap_socket(
-                connection, server_side=True, do_handshake_on_connect=False
-            )
-        return connection, address
+    def _serve(self, caller: Caller) -> None:
+        request = caller.connection
+        try:
+            if self.ssl_context is not None:  # agreed on in a thread of its own: it takes two
+                request.settimeout(ACSE_TIMEOUT_S)
+                request = self.ssl_context.wrap_socket(
+                    request, server_side=True, do_handshake_on_connect=False
+                )
+            if self.verify_request(request, caller.address):
+                self.process_request(request, caller.address)
+                return
+        except OSError:
+            _log.warning("a connection broke before it was served")
+        except Exception:  # noqa: BLE001
+            # The edge to the network: one connection never ends the port.
+            _log.exception("a connection was not served by a fault")
+        self.shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Collect the rings of references that ended associations leave, once in a while."""
+        if time.monotonic() - self._tidied_at > _TIDY_EVERY_S:
+            gc.collect()
+            self._tidied_at = time.monotonic()
+
+    def shutdown(self) -> None:
+        """Serve no more, and let go of the port."""
+        self._ending.set()
+        self._ended.wait()
+        self.server_close()
+        self.ae._servers.remove(self)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Close a connection at once when far too many are open; silent ones give way to it."""

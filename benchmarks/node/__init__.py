@@ -1,0 +1,1 @@
+"""Carina as a DICOM node, measured beside Orthanc and dcmtk's storescp."""
