@@ -19,12 +19,27 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.errors import InvalidObjectError, OutOfResourcesError
 
 BUSY_TIMEOUT_S = 30.0
+PATIENCE = {  # libpq's; a sender waits meanwhile: tell it soon to send again later
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
 
 
 def _open_sqlite(url: str) -> Engine:
@@ -55,7 +70,10 @@ def _open_sqlite(url: str) -> Engine:
 def _open_postgresql(url: str) -> Engine:
     """Open a PostgreSQL database through psycopg 3; a connection is tried before it is used."""
     address = make_url(url).set(drivername="postgresql+psycopg")
-    return create_engine(address, hide_parameters=True, pool_pre_ping=True, pool_size=10)
+    patience = {name: value for name, value in PATIENCE.items() if name not in address.query}
+    return create_engine(
+        address, hide_parameters=True, pool_pre_ping=True, pool_size=10, connect_args=patience
+    )
 
 
 class Database:
@@ -112,12 +130,16 @@ class Database:
         self._engine.dispose()
 
 
+# InternalError: a standby that is not promoted yet; PoolTimeoutError: every connection waits.
+_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+
+
 @contextmanager
 def _told_plainly() -> Iterator[None]:
     """Turn a database that does not answer into one error, without the values of the statement."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except _AWAY as error:
         raise OutOfResourcesError(
             f"expected the index to answer, found: {first_line(error)}; "
             "check the database and its disk, then send again"
@@ -129,9 +151,10 @@ def _told_plainly() -> Iterator[None]:
         ) from error
 
 
-def first_line(error: DBAPIError) -> str:
+def first_line(error: SQLAlchemyError) -> str:
     """What the driver said, its first line only: later lines may quote values."""
-    return str(error.orig).partition("\n")[0]
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return str(said).partition("\n")[0]
 
 
 def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

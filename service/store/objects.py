@@ -90,6 +90,11 @@ class FileObjects:
             return self._file(key).read_bytes()
         except FileNotFoundError as error:
             raise unknown(key) from error
+        except OSError as error:
+            raise OutOfResourcesError(
+                f"expected to read an object, found: {error.strerror}; "
+                "check the disk of the data directory"
+            ) from error
 
     def path(self, key: str) -> Path | None:
         """Give the file of a key, or None where there is none."""

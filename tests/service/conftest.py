@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -33,37 +34,78 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The address of a temporary PostgreSQL cluster, without a database name."""
-    programs = _postgresql_programs()
-    if programs is None:
-        pytest.skip("left out: PostgreSQL is not installed (Debian: apt install postgresql)")
-    if os.geteuid() == 0 and shutil.which("runuser") is None:
-        pytest.skip("left out: PostgreSQL does not run as root and runuser is missing")
-    folder = Path(tempfile.mkdtemp(prefix="carina-pg-"))
-    folder.chmod(0o777)
-    data, port = folder / "data", _free_port()
+@dataclass
+class Cluster:
+    """A temporary PostgreSQL cluster that can be stopped and started again."""
 
-    def run(*command: str) -> None:
+    programs: Path
+    folder: Path
+    port: int = field(default_factory=_free_port)
+
+    @property
+    def address(self) -> str:
+        """Its address, without a database name."""
+        return f"postgresql://carina@127.0.0.1:{self.port}"
+
+    def make(self) -> None:
+        self.folder.chmod(0o777)
+        names = ("-U", "carina", "-A", "trust", "-E", "UTF8", "--no-sync")
+        self._run("initdb", "-D", str(self._data), *names)
+
+    def start(self) -> None:
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "-D", str(self._data), "-w", "-l", log, "-o", options, "start")
+
+    def stop(self) -> None:
+        """As in a crash: no checkpoint, no farewell to the clients."""
+        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def _run(self, *command: str) -> None:
         subprocess.run(
-            _as_unprivileged([str(programs / command[0]), *command[1:]]),
+            _as_unprivileged([str(self.programs / command[0]), *command[1:]]),
             check=True,
-            cwd=folder,
+            cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=60,
         )
 
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    run("initdb", "-D", str(data), "-U", "carina", "-A", "trust", "-E", "UTF8", "--no-sync")
-    run("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
+
+@contextmanager
+def _cluster() -> Iterator[Cluster]:
+    programs = _postgresql_programs()
+    if programs is None:
+        pytest.skip("left out: PostgreSQL is not installed (Debian: apt install postgresql)")
+    if os.geteuid() == 0 and shutil.which("runuser") is None:
+        pytest.skip("left out: PostgreSQL does not run as root and runuser is missing")
+    cluster = Cluster(programs, Path(tempfile.mkdtemp(prefix="carina-pg-")))
+    cluster.make()
+    cluster.start()
     try:
-        yield f"postgresql://carina@127.0.0.1:{port}"
+        yield cluster
     finally:
-        run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+        cluster.stop()
+        shutil.rmtree(cluster.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The address of a temporary PostgreSQL cluster, without a database name."""
+    with _cluster() as cluster:
+        yield cluster.address
+
+
+@pytest.fixture
+def postgresql_cluster() -> Iterator[Cluster]:
+    """A running cluster of this test's own, which it may stop and start."""
+    with _cluster() as cluster:
+        yield cluster
 
 
 @contextmanager
