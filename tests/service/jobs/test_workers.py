@@ -18,13 +18,13 @@ from tests.service.jobs.test_engine import until
 from tests.service.jobs.worker import STEPS, Stores
 
 pytestmark = pytest.mark.peer
-DEATHS = [(when, step) for step in STEPS for when in ("before", "after")]
+DEATHS = (("sqlite", "after"), ("postgresql", "before"), ("postgresql", "after"))
 
 
 @contextmanager
 def sender(stores: Stores) -> Iterator[tuple[Index, Ingest]]:
     """A process that takes in and enqueues, as a listener does, beside the workers."""
-    settings, index, objects = stores.open(stores.folder / "listener")
+    settings, index, objects = stores.open("listener")
     with closing(index):
         engine = Engine(settings, index, objects, SMALL, role="enqueue")
         engine.start()
@@ -92,8 +92,8 @@ def test_the_studies_of_killed_workers_are_taken_over_and_end_in_one_result_each
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-@pytest.mark.parametrize(("when", "step"), DEATHS)
+@pytest.mark.parametrize(("database", "when"), DEATHS)
+@pytest.mark.parametrize("step", STEPS)
 def test_a_worker_killed_in_a_step_leaves_it_to_the_others(
     database: str, when: str, step: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

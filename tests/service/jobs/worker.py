@@ -42,16 +42,17 @@ class Stores:
     database_url: str = ""
     endpoint: str = ""
 
-    def settings(self, data_dir: Path) -> Settings:
+    def settings(self, name: str) -> Settings:
+        """With PostgreSQL each process is on a machine of its own; SQLite is one folder."""
         return Settings(
-            data_dir=data_dir,
+            data_dir=self.folder / name if self.database_url else self.folder,
             database_url=self.database_url,
             object_store_url=f"s3://carina/{self.folder.name}" if self.endpoint else "",
             object_store_endpoint=self.endpoint,
         )
 
-    def open(self, data_dir: Path) -> tuple[Settings, Index, ObjectStore]:
-        settings = self.settings(data_dir)
+    def open(self, name: str) -> tuple[Settings, Index, ObjectStore]:
+        settings = self.settings(name)
         index = Index(settings.index_url)
         index.migrate()
         objects = open_objects(
@@ -99,9 +100,7 @@ def main(folder: Path, database_url: str, endpoint: str, when: str = "", step: s
     """Work until killed."""
     watch.LOOK_S = LOOK_S
     stores = Stores(folder, database_url, endpoint)
-    # SQLite is beside the objects; with PostgreSQL each worker is on a machine of its own.
-    data_dir = folder / f"worker-{os.getpid()}" if database_url else folder
-    settings, index, objects = stores.open(data_dir)
+    settings, index, objects = stores.open(f"worker-{os.getpid()}")
     science, reports = SMALL, outbox(Pacs(), DESTINATION)
     if step in SCIENCE:
         science = replace(SMALL, **{step: _deadly(when, getattr(SMALL, step))})
