@@ -91,10 +91,7 @@ class FileObjects:
         except FileNotFoundError as error:
             raise unknown(key) from error
         except OSError as error:
-            raise OutOfResourcesError(
-                f"expected to read an object, found: {error.strerror}; "
-                "check the disk of the data directory"
-            ) from error
+            raise _unusable(error) from error
 
     def path(self, key: str) -> Path | None:
         """Give the file of a key, or None where there is none."""
@@ -103,7 +100,10 @@ class FileObjects:
 
     def delete(self, key: str) -> None:
         """Remove the file of a key."""
-        self._file(key).unlink(missing_ok=True)
+        try:
+            self._file(key).unlink(missing_ok=True)
+        except OSError as error:
+            raise _unusable(error) from error
 
     def free_mb(self) -> int:
         """Ask the file system."""
@@ -117,6 +117,13 @@ class FileObjects:
         if not file.is_relative_to(self._root):
             raise unknown(key)
         return file
+
+
+def _unusable(error: OSError) -> OutOfResourcesError:
+    return OutOfResourcesError(
+        f"expected the disk of the data directory to answer, found: {error.strerror}; "
+        "repair it, then try again"
+    )
 
 
 def _write_durably(target: Path, data: bytes | memoryview) -> None:

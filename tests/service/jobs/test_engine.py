@@ -16,13 +16,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
 
 from service.errors import OutOfResourcesError, UsageError
 from service.jobs import engine as engine_module
 from service.jobs import workflows
 from service.jobs.delivery import MOST_ATTEMPTS
 from service.jobs.engine import Engine, Role, clock, digest
-from service.records import OWN_SOURCE, AuditEvent, Patient
+from service.records import OWN_SOURCE, AuditEvent, Patient, StudyResult
 from service.settings import Settings
 from tests.service.jobs.science import (
     SMALL,
@@ -219,6 +220,51 @@ def test_news_of_one_patient_within_seconds_is_one_computation(
     worker.clock = lambda: moment  # so that the run of the whole ward says the same
     until(lambda: ward.index.risks("P1"))
     assert len(ward.index.risks("P1")) <= 2
+
+
+def test_news_are_computed_although_the_clock_shows_a_moment_for_the_second_time(
+    ward: Ward, make: MakeEngine, tmp_path: Path
+) -> None:
+    engine = make("enqueue")
+    moment = clock()
+    engine.clock = lambda: moment
+    with sqlite3.connect(tmp_path / "jobs.sqlite", timeout=30) as jobs:
+        count = "SELECT count(*) FROM workflow_status WHERE name = 'carina_risk'"
+        engine.risk_due("P1")
+        engine.risk_due("P1")
+        assert jobs.execute(count).fetchone() == (1,)
+        jobs.execute("UPDATE workflow_status SET status = 'SUCCESS'")
+        jobs.commit()
+        engine.risk_due("P1")
+        assert jobs.execute(count).fetchone() == (2,)
+    jobs.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_reports_whose_store_was_away_for_minutes_are_made_afterwards(
+    ward: Ward, pacs: Pacs, make: MakeEngine, tmp_path: Path
+) -> None:
+    away = threading.Event()
+    away.set()
+    engine = make()
+
+    def report(source: Dataset, result: StudyResult) -> bytes:
+        if away.is_set():
+            raise OutOfResourcesError("expected the object store to answer, found InternalError")
+        return outbox(pacs).report(source, result)
+
+    engine._outbox = replace(outbox(pacs, "PACS@host:104"), report=report)
+    study = ward.take(film())
+    until(lambda: scored(ward, study))
+    with sqlite3.connect(tmp_path / "jobs.sqlite", timeout=30) as jobs:
+        failed = "SELECT count(*) FROM workflow_status WHERE status = 'ERROR'"
+        until(lambda: jobs.execute(failed).fetchone() == (1,), seconds=600)
+        away.clear()
+        engine.recover()
+        until(lambda: {one.state for one in ward.index.deliveries()} == {"delivered"})
+    jobs.close()
+    assert len(pacs.taken) == 2
 
 
 def test_a_destination_that_is_away_is_tried_again_with_longer_waits(

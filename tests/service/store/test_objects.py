@@ -88,6 +88,34 @@ def test_an_object_store_that_is_away_is_out_of_resources(s3_endpoint: str, tmp_
         objects.put(b"film")
 
 
+def test_a_disk_that_cannot_be_read_is_not_taken_for_a_lost_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = FileObjects(tmp_path)
+    key = objects.put(b"film")
+
+    def broken(_path: Path, *_arguments: object, **_named: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", broken)
+        with pytest.raises(OutOfResourcesError, match="Input/output error"):
+            objects.get(key)
+        patch.setattr(Path, "unlink", broken)
+        with pytest.raises(OutOfResourcesError, match="Input/output error"):
+            objects.delete(key)
+    assert objects.get(key) == b"film"
+
+
+def test_a_bucket_that_is_away_is_not_taken_for_a_lost_object(
+    s3_endpoint: str, tmp_path: Path
+) -> None:
+    objects = open_objects("s3://no-such-bucket", s3_endpoint, tmp_path)
+    for ask in (objects.get, objects.delete):
+        with pytest.raises(OutOfResourcesError, match="NoSuchBucket"):
+            ask("ab/film.dcm")
+
+
 def test_an_address_of_another_kind_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="s3://"):
         open_objects("ftp://host", "", tmp_path)
