@@ -42,6 +42,10 @@ SENT = Counter(
     "carina_sent_total", "Attempts to send a result object, by outcome", ("outcome",),
     registry=REGISTRY,
 )  # fmt: skip
+DELETED = Counter(
+    "carina_deleted_total", "What the retention rules deleted, by kind", ("kind",),
+    registry=REGISTRY,
+)  # fmt: skip
 REQUESTS = Counter(
     "carina_http_requests_total", "HTTP requests, by method, route and status",
     ("method", "route", "status"), registry=REGISTRY,
@@ -56,11 +60,14 @@ RESULTS = Gauge("carina_results", "Results in force, by status", ("status",), re
 DELIVERIES = Gauge("carina_deliveries", "Deliveries, by state", ("state",), registry=REGISTRY)
 CONFLICTS = Gauge("carina_conflicts", "Objects kept aside as conflicts", registry=REGISTRY)
 QUEUE_DEPTH = Gauge("carina_queue_depth", "Studies that wait to be scored", registry=REGISTRY)
+LEFTOVERS = Gauge(
+    "carina_leftovers", "Deleted objects whose bytes are still there", registry=REGISTRY
+)
 FREE_MB = Gauge("carina_free_megabytes", "Room left in the object store", registry=REGISTRY)
 
-METRICS = (RECEIVED, STUDIES, REFUSALS, STUDY_SECONDS, WAIT_SECONDS, RISKS, SENT, REQUESTS,
-           REQUEST_SECONDS, KEPT, RESULTS, DELIVERIES, CONFLICTS, QUEUE_DEPTH,
-           FREE_MB)  # fmt: skip
+METRICS = (RECEIVED, STUDIES, REFUSALS, STUDY_SECONDS, WAIT_SECONDS, RISKS, SENT, DELETED,
+           REQUESTS, REQUEST_SECONDS, KEPT, RESULTS, DELIVERIES, CONFLICTS, QUEUE_DEPTH,
+           LEFTOVERS, FREE_MB)  # fmt: skip
 
 
 def show(counts: Mapping[str, int], free_mb: int) -> None:
@@ -73,6 +80,7 @@ def show(counts: Mapping[str, int], free_mb: int) -> None:
         DELIVERIES.labels(state).set(counts[f"deliveries_{state}"])
     CONFLICTS.set(counts["instances_conflict"])
     QUEUE_DEPTH.set(counts["studies_pending"])
+    LEFTOVERS.set(counts["leftovers"])
     FREE_MB.set(free_mb)
 
 

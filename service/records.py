@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis or treatment."
 
@@ -54,7 +54,8 @@ class Study:
     accession_number: str = ""
     description: str = ""
     referring_ae: str = ""
-    revision: int = 0  # how many films (`SCORED_CLASSES`) have arrived; counted by the index
+    # How often the index saw a reason to judge anew: a film that arrived, a prior that changed.
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +452,35 @@ class AuditEvent:
     study_uid: str | None = None
     address: str = ""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """An identifier that was merged into another patient (HL7 A40): it leads there from then on.
+
+    `moved` keeps what is needed to tell who had what: `patient`, the demographics and the
+    admission under the old identifier, `studies`, the Study Instance UIDs, and the numbers of
+    `results`, `reviews`, `observations` and `risks`.
+    """
+
+    merged_id: str
+    patient_id: str
+    at: datetime
+    actor: str
+    reason: str
+    moved: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A study that was deleted: who, when, why. `revision` is the last one that it had."""
+
+    study_uid: str
+    patient_id: str
+    revision: int
+    at: datetime
+    actor: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,19 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=0, le=16, description="studies worked on at once inside serve")
     risk_interval_minutes: int = Field(60, ge=1, le=1440, description="risk is computed this often")
 
+    keep_films_days: int = Field(
+        0, ge=0, description="studies with films are kept so long; 0: ever"
+    )
+    keep_others_days: int = Field(
+        0, ge=0, description="received objects without films are kept so long; 0: ever"
+    )
+    keep_derived_days: int = Field(
+        0, ge=0, description="SR and SEG that Carina made are kept so long; 0: ever"
+    )
+    keep_observations_days: int = Field(
+        0, ge=0, description="observations and risks are kept so long; 0: ever"
+    )
+
     ventilation_model: str = Field(
         "", description="a ventilation model of your own; empty: the one that ships"
     )

@@ -141,6 +141,7 @@ class Ingest:
             keywords.study_of(header, received_at, audit.actor),
             keywords.patient_of(header),
             audit,
+            again=again,
         )
         if outcome == "duplicate" and not again:  # the same object came in twice at once
             self._objects.delete(key)

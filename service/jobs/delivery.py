@@ -71,7 +71,10 @@ def prepare(
     -------
     The SOP Instance UIDs of what is kept.
     """
-    result = index.result(result_id)
+    try:
+        result = index.result(result_id)
+    except NotFoundError:  # its study was deleted
+        return ()
     if result.status != "ok" or result.sop_instance_uid is None or _repeats(result, index):
         return ()
     film = index.instance(result.sop_instance_uid)
@@ -154,8 +157,13 @@ def _keep(
         source=OWN_SOURCE,
         modality=str(ds.Modality),
     )
-    study, patient = index.study(result.study_uid), index.patient(result.patient_id)
-    index.add_instance(instance, study, patient, _audit(result, now, "success", instance.modality))
+    audit = _audit(result, now, "success", instance.modality)
+    try:
+        study, patient = index.study(result.study_uid), index.patient(result.patient_id)
+        index.add_instance(instance, study, patient, audit)
+    except NotFoundError:  # the study was deleted meanwhile
+        objects.delete(instance.object_key)
+        raise
     return uid
 
 

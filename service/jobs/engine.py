@@ -26,8 +26,8 @@ from sqlalchemy import Engine as SqlEngine
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from service import coefficients
-from service.errors import CarinaError, OutOfResourcesError
+from service import coefficients, metrics
+from service.errors import CarinaError, NotFoundError, OutOfResourcesError
 from service.jobs import commitment, delivery, pipeline, workflows
 from service.jobs.delivery import Outbox, default_outbox
 from service.jobs.pipeline import Models, default_models
@@ -36,6 +36,8 @@ from service.jobs.risk import RiskModels, default_risk_models, fill_course, run_
 from service.jobs.watch import Watch
 from service.records import Study
 from service.settings import Settings
+from service.store import retention
+from service.store.deletions import sweep
 from service.store.index import Index
 from service.store.objects import ObjectStore
 
@@ -46,6 +48,8 @@ POLL_S = 0.25
 REST_S = 5  # observations of one patient within so many seconds lead to one computation
 STUCK_AFTER = timedelta(minutes=15)
 RECOVER_EVERY_MIN = 5
+RETENTION_AT_MIN = 3 * 60  # of the day, UTC
+SWEEP_EVERY_MIN = 60
 KEEP_JOBS = timedelta(days=7)
 CRASHED = "MAX_RECOVERY_ATTEMPTS_EXCEEDED"
 FINISHED = ("SUCCESS", "ERROR", "CANCELLED", CRASHED)
@@ -354,8 +358,14 @@ class Engine:
         return result.result_id if result else None
 
     def follow(self, study_uid: str, kept: str) -> None:
-        """Do what a result asks for: risk again, the next study again, reports out."""
-        study = self.index.study(study_uid)
+        """Do what a result asks for: risk again, the next study again, reports out.
+
+        Nothing is done for a study that was deleted since.
+        """
+        try:
+            study = self.index.study(study_uid)
+        except NotFoundError:
+            return
         self.risk_due(study.patient_id)
         later = pipeline.next_study(self.index, study)
         if later is not None:
@@ -383,6 +393,8 @@ class Engine:
             run_risk(patient_id, self.index, at, self.science.risk)
         except OutOfResourcesError:
             raise
+        except NotFoundError:  # deleted while the job waited
+            return
         except Exception as error:  # noqa: BLE001  # the others still get theirs
             pipeline.log_failure("risk failed", error, patient=digest(patient_id))
 
@@ -433,6 +445,40 @@ class Engine:
             self.recover()
         if minute % (24 * 60) == 0:
             self.forget_old_jobs()
+        if minute % (24 * 60) == RETENTION_AT_MIN:
+            self._retention_due(at)
+        if minute % SWEEP_EVERY_MIN == 0:
+            sweep(self.index, self.objects)
+
+    def _retention_due(self, at: datetime) -> None:
+        """Have what is older than the rules keep deleted, once a day."""
+        job = EnqueueOptions(
+            queue_name=RISKS,
+            workflow_name="carina_retention",
+            workflow_id=f"retention-{at.date().isoformat()}",
+        )
+        self._enqueue(job)
+
+    def retain(self) -> int:
+        """Delete what is older than the rules keep, then its bytes; how much it was."""
+        done = retention.apply(self.index, keep_by(self.settings), "system", self.clock)
+        sweep(self.index, self.objects)
+        told = {"studies": len(done.studies), "objects": sum(done.objects.values()),
+                "values": sum(done.values.values())}  # fmt: skip
+        for kind, count in told.items():
+            metrics.DELETED.labels(kind).inc(count)
+        _log.info("retention done", **told)
+        return sum(told.values())
+
+
+def keep_by(settings: Settings) -> retention.Keep:
+    """The retention rules of the settings."""
+    return retention.Keep(
+        films_days=settings.keep_films_days,
+        others_days=settings.keep_others_days,
+        derived_days=settings.keep_derived_days,
+        observations_days=settings.keep_observations_days,
+    )
 
 
 class _Words(logging.Handler):

@@ -19,7 +19,7 @@ from models.refusal import Refusal
 from models.structures.anatomy import STRUCTURES
 from service import metrics
 from service.change import change_finding
-from service.errors import OutOfResourcesError
+from service.errors import NotFoundError, OutOfResourcesError
 from service.jobs import artifacts
 from service.jobs.artifacts import Artifact, Polylines
 from service.records import (
@@ -121,14 +121,17 @@ def run_study(
 
     Returns
     -------
-    The result in force, or None for a study without anything that could be a film.
+    The result in force, or None for a study without anything that could be a film, and for one
+    that is deleted, before its run or meanwhile.
 
     Raises
     ------
     CarinaError : the index or the object store is away; nothing is written, try again.
     """
     while True:
-        study = index.study(study_uid)  # before the instances: a film that comes now is another's
+        study = _study(index, study_uid)  # before the instances: a film that comes now is another's
+        if study is None:
+            return None
         instances = films_of(index.instances(study_uid))
         if not instances:
             return None
@@ -140,11 +143,23 @@ def run_study(
         opened = _opened(study, prior, result_id or str(uuid4()), now)
         judged = Workbench(index, objects, models).judge(opened, instances, prior, current)
         result = replace(judged, seconds=perf_counter() - started)
-        kept = index.add_result(result, _audit(result), over=current)
+        try:
+            kept = index.add_result(result, _audit(result), over=current)
+        except NotFoundError:
+            for key in result.artifacts.values():
+                objects.delete(key)
+            return None
         if kept.result_id == result.result_id:
             _count(kept, waited=(now - study.received_at).total_seconds())
             return kept
         # Overtaken by another run of the same study: look whether that one has seen everything.
+
+
+def _study(index: Index, study_uid: str) -> Study | None:
+    try:
+        return index.study(study_uid)
+    except NotFoundError:
+        return None
 
 
 def _opened(study: Study, prior: StudyResult | None, result_id: str, now: datetime) -> StudyResult:

@@ -58,7 +58,8 @@ def run_risk(
 
     Returns
     -------
-    The record, or None for a patient who is not admitted at that moment.
+    The record, or None for a patient who is not admitted at that moment. It is that of the patient
+    whom a merged identifier leads to.
     """
     patient = index.patient(patient_id)
     if not _is_admitted(patient, now):
@@ -74,7 +75,7 @@ def run_risk(
     )
     _fill(row, times, patient, now)
     estimate = models.predict(row)
-    record = _record(patient_id, now, estimate, row, times, models)
+    record = _record(patient.patient_id, now, estimate, row, times, models)
     record = replace(record, computed_at=computed_at or now)
     index.add_risk(record)
     metrics.RISKS.labels(record.status).inc()

@@ -43,6 +43,9 @@ class Worker(Protocol):
     def compute_ward(self, at: datetime) -> int:
         """Compute the risk of every admitted patient."""
 
+    def retain(self) -> int:
+        """Delete what is older than the rules keep."""
+
     def every_minute(self, at: datetime) -> None:
         """Do what the minute brings."""
 
@@ -170,6 +173,18 @@ def ward_step(at: str) -> int:
 def ward_workflow(at: str) -> int:
     """Compute the risk of everybody at one moment."""
     return ward_step(at)
+
+
+@DBOS.step(name="carina_retain", **_PATIENTLY)
+def retention_step() -> int:
+    """Delete what is older than the rules keep; a repetition deletes what is left."""
+    return _worker().retain()
+
+
+@DBOS.workflow(name="carina_retention", max_recovery_attempts=MOST_CRASHES)
+def retention_workflow() -> int:
+    """Keep to the retention rules."""
+    return retention_step()
 
 
 @DBOS.step(name="carina_every_minute", **_PATIENTLY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from service.errors import NotFoundError
+from service.errors import NotFoundError, OutOfResourcesError
 from service.records import (
     OWN_SOURCE,
     SCORED_CLASSES,
@@ -31,8 +32,9 @@ from service.records import (
 )
 from service.store import payloads
 from service.store.database import Database, insert_missing
+from service.store.identifiers import leads_to, make_known
 from service.store.journal import write_audit, write_news
-from service.store.tables import INSTANCES, PATIENTS, STUDIES
+from service.store.tables import DELETIONS, INSTANCES, PATIENTS, STUDIES
 
 Outcome = Literal["stored", "duplicate", "conflict"]
 IN_FORCE = INSTANCES.c.state != "conflict"
@@ -52,23 +54,19 @@ def _wildcard(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
     return func.lower(column).like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
 
 
-def lock_patient(connection: Connection, patient_id: str) -> None:
-    """Hold the patient until the commit; always before the study, so that nobody deadlocks."""
-    connection.execute(
-        select(PATIENTS.c.patient_id).where(PATIENTS.c.patient_id == patient_id).with_for_update()
-    )
+def _keep_patient(connection: Connection, patient: Patient) -> str:
+    """Make the patient known; what a film says of them never touches ward or admission.
 
-
-def _keep_patient(connection: Connection, patient: Patient) -> None:
-    """Make the patient known; what a film says of them never touches ward or admission."""
-    insert_missing(connection, PATIENTS, [payloads.columns(patient)])
+    Returns
+    -------
+    The identifier in force. Under a merged one a film no longer says who the patient is.
+    """
+    kept = make_known(connection, patient)
     said = {"name": patient.name, "birth_date": patient.birth_date, "sex": patient.sex}
     known = {name: value for name, value in said.items() if value}
-    lock_patient(connection, patient.patient_id)
-    if known:
-        connection.execute(
-            update(PATIENTS).where(PATIENTS.c.patient_id == patient.patient_id).values(known)
-        )
+    if known and kept == patient.patient_id:
+        connection.execute(update(PATIENTS).where(PATIENTS.c.patient_id == kept).values(known))
+    return kept
 
 
 def _keep_study(connection: Connection, study: Study) -> Study:
@@ -87,7 +85,29 @@ def _keep_study(connection: Connection, study: Study) -> Study:
         filled["ordered_at"] = filled["acquired_at"]
     if filled and kept["patient_id"] == study.patient_id:
         connection.execute(update(STUDIES).where(where).values(filled))
+    if not kept["revision"]:
+        _go_on_counting(connection, study.study_uid)
     return payloads.study(kept)
+
+
+def _go_on_counting(connection: Connection, study_uid: str) -> None:
+    """Count the films of a study that was deleted before on behind its last revision.
+
+    Its jobs and results have other names than those of the films that are gone.
+    """
+    query = select(DELETIONS.c.revision).where(DELETIONS.c.study_uid == study_uid)
+    revision = connection.execute(query).scalar()
+    if revision:
+        where = STUDIES.c.study_uid == study_uid
+        connection.execute(
+            update(STUDIES).where(where).values(revision=revision, scored_revision=revision)
+        )
+
+
+def _insist_on_study(connection: Connection, study_uid: str) -> None:
+    query = select(STUDIES.c.study_uid).where(STUDIES.c.study_uid == study_uid)
+    if connection.execute(query).first() is None:
+        raise NotFoundError("expected the study of a result's object, found none: it was deleted")
 
 
 def _state(connection: Connection, instance: Instance, mine: bool) -> Outcome | None:
@@ -106,9 +126,19 @@ class Images(Database):
     """Taking in, and looking up, in the words of DICOM."""
 
     def add_instance(
-        self, instance: Instance, study: Study, patient: Patient, audit: AuditEvent
+        self,
+        instance: Instance,
+        study: Study,
+        patient: Patient,
+        audit: AuditEvent,
+        *,
+        again: bool = False,
     ) -> Outcome:
         """Take in one object with its study, patient and audit row in one transaction.
+
+        Parameters
+        ----------
+        again : the object was known, and its bytes have not been written again.
 
         Returns
         -------
@@ -116,14 +146,25 @@ class Images(Database):
         "duplicate" : the same bytes under the same UID are kept already; only the audit is written.
         "conflict" : other bytes under a known UID, or a study that belongs to another patient.
             Kept beside as a row of state "conflict", never scored, never in place of the first.
+
+        Raises
+        ------
+        OutOfResourcesError : deleted while it was sent `again`; send it once more.
+        NotFoundError : an object of Carina's own, of a study that was deleted meanwhile.
         """
         with self._write() as connection:
-            _keep_patient(connection, patient)
-            kept = _keep_study(connection, study)
-            outcome = _state(connection, instance, mine=kept.patient_id == patient.patient_id)
+            patient_id = _keep_patient(connection, patient)
+            if instance.source == OWN_SOURCE:
+                _insist_on_study(connection, study.study_uid)
+            kept = _keep_study(connection, replace(study, patient_id=patient_id))
+            outcome = _state(connection, instance, mine=kept.patient_id == patient_id)
             write_audit(connection, audit)
             if outcome == "duplicate":
                 return "duplicate"
+            if again:
+                raise OutOfResourcesError(
+                    "expected a known object, found that it was deleted meanwhile; send it again"
+                )
             values = payloads.columns(instance)
             if outcome == "conflict":
                 values["state"] = "conflict"
@@ -135,7 +176,7 @@ class Images(Database):
                 connection.execute(
                     update(STUDIES).where(where).values(revision=STUDIES.c.revision + 1)
                 )
-            write_news(connection, "study", patient.patient_id, instance.received_at)
+            write_news(connection, "study", patient_id, instance.received_at)
             return "stored"
 
     def instance(self, sop_instance_uid: str) -> Instance:
@@ -182,7 +223,7 @@ class Images(Database):
         """Give the studies, newest first, of one patient or of all."""
         query = select(STUDIES).order_by(*NEWEST_FIRST)
         if patient_id is not None:
-            query = query.where(STUDIES.c.patient_id == patient_id)
+            query = query.where(STUDIES.c.patient_id == leads_to(patient_id))
         with self._read() as connection:
             rows = connection.execute(query.limit(limit).offset(offset)).mappings()
             return tuple(payloads.study(row) for row in rows)
@@ -209,9 +250,9 @@ class Images(Database):
             return _summaries(connection, tuple(payloads.study(row) for row in rows))
 
     def patient(self, patient_id: str) -> Patient:
-        """Give one patient; NotFoundError where there is none."""
+        """Give the patient that an identifier stands for; NotFoundError where there is none."""
         with self._read() as connection:
-            query = select(PATIENTS).where(PATIENTS.c.patient_id == patient_id)
+            query = select(PATIENTS).where(PATIENTS.c.patient_id == leads_to(patient_id))
             row = connection.execute(query).mappings().first()
         if row is None:
             raise NotFoundError("expected a patient under this identifier, found none")
@@ -219,13 +260,12 @@ class Images(Database):
 
     def put_patient(self, patient: Patient, audit: AuditEvent) -> None:
         """Write a patient as the hospital knows them now, ward and admission included."""
-        values = payloads.columns(patient)
         with self._write() as connection:
-            insert_missing(connection, PATIENTS, [values])
-            where = PATIENTS.c.patient_id == patient.patient_id
-            connection.execute(update(PATIENTS).where(where).values(values))
+            kept = replace(patient, patient_id=make_known(connection, patient))
+            where = PATIENTS.c.patient_id == kept.patient_id
+            connection.execute(update(PATIENTS).where(where).values(payloads.columns(kept)))
             write_audit(connection, audit)
-            write_news(connection, "patient", patient.patient_id, audit.at)
+            write_news(connection, "patient", kept.patient_id, audit.at)
 
     def patients(
         self,
@@ -267,7 +307,7 @@ def narrowed(
 def _conditions(filters: StudyFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if filters.patient_id:
-        conditions.append(PATIENTS.c.patient_id == filters.patient_id)
+        conditions.append(PATIENTS.c.patient_id == leads_to(filters.patient_id))
     if filters.patient_name:
         conditions.append(_wildcard(PATIENTS.c.name, filters.patient_name))
     if filters.study_uid:

@@ -13,12 +13,15 @@ from service.errors import UsageError
 from service.store.database import advisory_lock
 from service.store.images import Images
 from service.store.journal import Journal
+from service.store.merges import Merges
 from service.store.results import CURRENT, Results
+from service.store.retention import Retention
 from service.store.reviews import Reviews
 from service.store.risks import Risks
 from service.store.tables import (
     DELIVERIES,
     INSTANCES,
+    LEFTOVERS,
     METADATA,
     NEWS_COUNTER,
     PATIENTS,
@@ -34,7 +37,7 @@ MIGRATION_LOCK = 0xCA81
 COPIED_AT_ONCE = 1000  # rows
 
 
-class Index(Images, Results, Reviews, Risks, Worklist, Users, Journal):
+class Index(Images, Results, Reviews, Risks, Worklist, Merges, Retention, Users, Journal):
     """Everything that Carina remembers, apart from the bytes of the objects.
 
     Parameters
@@ -61,6 +64,7 @@ class Index(Images, Results, Reviews, Risks, Worklist, Users, Journal):
         tables = {"patients": PATIENTS, "studies": STUDIES, "instances": INSTANCES}
         pending = select(func.count()).where(STUDIES.c.revision > STUDIES.c.scored_revision)
         conflicts = select(func.count()).where(INSTANCES.c.state == "conflict")
+        leftovers = select(func.count()).select_from(LEFTOVERS)
         by_status = select(RESULTS.c.status, func.count()).where(CURRENT)
         by_state = select(DELIVERIES.c.state, func.count()).group_by(DELIVERIES.c.state)
         with self._read() as connection:
@@ -70,6 +74,7 @@ class Index(Images, Results, Reviews, Risks, Worklist, Users, Journal):
             }
             counts["studies_pending"] = connection.execute(pending).scalar_one()
             counts["instances_conflict"] = connection.execute(conflicts).scalar_one()
+            counts["leftovers"] = connection.execute(leftovers).scalar_one()
             counts |= {f"results_{status}": 0 for status in ("ok", "refused", "failed")}
             for status, number in connection.execute(by_status.group_by(RESULTS.c.status)):
                 counts[f"results_{status}"] = number

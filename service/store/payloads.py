@@ -21,8 +21,10 @@ from service.records import (
     Commitment,
     Companion,
     ContourReview,
+    Deletion,
     Delivery,
     Instance,
+    Merge,
     NewsEvent,
     Observation,
     Patient,
@@ -117,6 +119,16 @@ def commitment(row: RowMapping) -> Commitment:
     """A row of `commitments`."""
     references = tuple((str(one), str(other)) for one, other in row["references"])
     return replace(_pick(Commitment, row), references=references)
+
+
+def merge(row: RowMapping) -> Merge:
+    """A row of `merges`."""
+    return _pick(Merge, row)
+
+
+def deletion(row: RowMapping) -> Deletion:
+    """A row of `deletions`."""
+    return _pick(Deletion, row)
 
 
 def user(row: RowMapping) -> User:

@@ -11,14 +11,15 @@ from service.errors import NotFoundError
 from service.records import AuditEvent, StudyResult
 from service.store import payloads
 from service.store.database import Database
-from service.store.images import NEWEST_FIRST, OLDEST_FIRST, lock_patient
+from service.store.identifiers import hold_patient, leads_to
+from service.store.images import NEWEST_FIRST, OLDEST_FIRST
 from service.store.journal import write_audit, write_news
-from service.store.tables import PATIENTS, RESULTS, STUDIES
+from service.store.tables import DELETIONS, PATIENTS, RESULTS, STUDIES
 
 CURRENT = RESULTS.c.superseded_by.is_(None)
 
 
-def _point_at_newest(connection: Connection, patient_id: str) -> None:
+def point_at_newest(connection: Connection, patient_id: str) -> None:
     """Repeat the current result of the patient's newest study where the worklist sorts by it."""
     query = (
         select(RESULTS.c.result_id, RESULTS.c.severity)
@@ -27,13 +28,51 @@ def _point_at_newest(connection: Connection, patient_id: str) -> None:
         .order_by(*NEWEST_FIRST)
         .limit(1)
     )
-    row = connection.execute(query).one()
-    extent = row.severity["extent"] if row.severity else None
+    row = connection.execute(query).first()
+    extent = row.severity["extent"] if row and row.severity else None
     connection.execute(
         update(PATIENTS)
         .where(PATIENTS.c.patient_id == patient_id)
-        .values(newest_result_id=row.result_id, newest_extent=extent)
+        .values(newest_result_id=row.result_id if row else None, newest_extent=extent)
     )
+
+
+def count_stale(connection: Connection, patient_id: str) -> tuple[str, ...]:
+    """Count up the revision of studies whose result looked at another prior than is right now.
+
+    They wait for a result from then on, as after a new film.
+
+    Returns
+    -------
+    Their Study Instance UIDs.
+    """
+    query = (
+        select(RESULTS)
+        .join(STUDIES, STUDIES.c.study_uid == RESULTS.c.study_uid)
+        .where(RESULTS.c.patient_id == patient_id, CURRENT, RESULTS.c.status == "ok")
+        .order_by(*OLDEST_FIRST)
+    )
+    prior, stale = None, []
+    for row in connection.execute(query):
+        if row.prior_sop_instance_uid != prior:
+            stale.append(row.study_uid)
+        prior = row.sop_instance_uid
+    connection.execute(
+        update(STUDIES)
+        .where(STUDIES.c.study_uid.in_(stale))
+        .values(revision=STUDIES.c.revision + 1)
+    )
+    return tuple(stale)
+
+
+def _insist_on_films(connection: Connection, result: StudyResult) -> None:
+    """A result may speak of a study that was deleted while it was made, even if sent again."""
+    study = select(STUDIES.c.study_uid).where(STUDIES.c.study_uid == result.study_uid)
+    gone = select(DELETIONS.c.revision).where(
+        DELETIONS.c.study_uid == result.study_uid, DELETIONS.c.revision >= result.revision
+    )
+    if connection.execute(study).first() is None or connection.execute(gone).first() is not None:
+        raise NotFoundError("expected the study of a result, found none: it was deleted meanwhile")
 
 
 def _note_revision(connection: Connection, result: StudyResult) -> None:
@@ -69,19 +108,25 @@ class Results(Database):
 
         Returns
         -------
-        The result as kept, `supersedes` filled in.
+        The result as kept, `supersedes` filled in; of the patient that the study belongs to now.
+
+        Raises
+        ------
+        NotFoundError : the study was deleted meanwhile.
         """
         with self._write() as connection:
-            lock_patient(connection, result.patient_id)
+            patient_id = hold_patient(connection, result.patient_id)
             known = _by_id(connection, result.result_id)
             if known is not None:
                 return known
+            _insist_on_films(connection, result)
             current = _current(connection, result.study_uid)
             if current is not None and current.revision > result.revision:
                 return current
             if current is not None and over != "any" and _id(current) != _id(over):
                 return current
-            kept = replace(result, supersedes=current.result_id if current else None)
+            supersedes = current.result_id if current else None
+            kept = replace(result, patient_id=patient_id, supersedes=supersedes)
             if current is not None:
                 connection.execute(
                     update(RESULTS)
@@ -90,7 +135,7 @@ class Results(Database):
                 )
             connection.execute(insert(RESULTS).values(payloads.result_columns(kept)))
             _note_revision(connection, kept)
-            _point_at_newest(connection, kept.patient_id)
+            point_at_newest(connection, kept.patient_id)
             write_audit(connection, audit)
             write_news(connection, "result", kept.patient_id, kept.created_at)
             return kept
@@ -120,7 +165,7 @@ class Results(Database):
         query = (
             select(RESULTS)
             .join(STUDIES, STUDIES.c.study_uid == RESULTS.c.study_uid)
-            .where(RESULTS.c.patient_id == patient_id, CURRENT)
+            .where(RESULTS.c.patient_id == leads_to(patient_id), CURRENT)
             .order_by(*OLDEST_FIRST)
         )
         with self._read() as connection:

@@ -10,7 +10,8 @@ from service.errors import ConflictError, NotFoundError
 from service.records import AuditEvent, Patient, Review, ReviewCase
 from service.store import payloads
 from service.store.database import Database
-from service.store.images import NEWEST_FIRST, lock_patient
+from service.store.identifiers import leads_to, lock_patient
+from service.store.images import NEWEST_FIRST
 from service.store.journal import write_audit, write_news
 from service.store.results import CURRENT
 from service.store.tables import PATIENTS, RESULTS, REVIEWS, STUDIES
@@ -70,7 +71,7 @@ class Reviews(Database):
         if study_uid is not None:
             query = query.where(REVIEWS.c.study_uid == study_uid)
         if patient_id is not None:
-            query = query.where(REVIEWS.c.patient_id == patient_id)
+            query = query.where(REVIEWS.c.patient_id == leads_to(patient_id))
         if not superseded:
             query = query.where(IN_FORCE)
         with self._read() as connection:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, delete, insert, select, tuple_, update
 
 from service.errors import NotFoundError
-from service.records import AuditEvent, Observation, RiskRecord
+from service.records import AuditEvent, Observation, Patient, RiskRecord
 from service.store import payloads
-from service.store.database import Database, advisory_lock, insert_missing, upsert
-from service.store.images import lock_patient
+from service.store.database import Database, advisory_lock, upsert
+from service.store.identifiers import leads_to, lock_patient, make_known
 from service.store.journal import write_audit, write_news
 from service.store.tables import OBSERVATIONS, PATIENTS, RISKS, VITALS
 
@@ -48,7 +49,7 @@ def _kept(connection: Connection, batch: Sequence[Observation]) -> list[RowMappi
     return [*connection.execute(by_moment).mappings(), *connection.execute(by_id).mappings()]
 
 
-def _newest(connection: Connection, patient_id: str, variable: str) -> None:
+def point_at_newest_value(connection: Connection, patient_id: str, variable: str) -> None:
     """Look up the newest value in force of one variable and point `vitals` at it."""
     where = and_(
         OBSERVATIONS.c.patient_id == patient_id, OBSERVATIONS.c.variable == variable, IN_FORCE
@@ -106,7 +107,8 @@ class Risks(Database):
         with self._write() as connection:
             advisory_lock(connection, OBSERVATIONS_LOCK)
             ids = sorted({o.patient_id for o in observations})
-            insert_missing(connection, PATIENTS, [{"patient_id": one} for one in ids])
+            kept = {one: make_known(connection, Patient(one)) for one in ids}
+            observations = [replace(o, patient_id=kept[o.patient_id]) for o in observations]
             for batch in _batches(observations):
                 count += _add_batch(connection, batch)
             for event in audits:
@@ -133,7 +135,9 @@ class Risks(Database):
         until: datetime | None = None,
     ) -> tuple[Observation, ...]:
         """Give the values in force of a patient, oldest first; both ends of the time included."""
-        query = select(OBSERVATIONS).where(OBSERVATIONS.c.patient_id == patient_id, IN_FORCE)
+        query = select(OBSERVATIONS).where(
+            OBSERVATIONS.c.patient_id == leads_to(patient_id), IN_FORCE
+        )
         if variable is not None:
             query = query.where(OBSERVATIONS.c.variable == variable)
         if since is not None:
@@ -147,9 +151,14 @@ class Risks(Database):
             )
 
     def add_risk(self, record: RiskRecord) -> None:
-        """Append to the patient's time series; the same answer of the same moment is kept once."""
+        """Append to the patient's time series; the same answer of the same moment is kept once.
+
+        A risk of a patient who was merged or deleted while it was computed is dropped: merging
+        has it computed again.
+        """
         with self._write() as connection:
-            lock_patient(connection, record.patient_id)
+            if not lock_patient(connection, record.patient_id):
+                return
             values = payloads.risk_columns(record)
             same = and_(
                 RISKS.c.patient_id == record.patient_id,
@@ -165,7 +174,7 @@ class Risks(Database):
 
     def current_risk(self, patient_id: str) -> RiskRecord | None:
         """Give the newest risk of a patient, or None before the first."""
-        query = select(RISKS).where(RISKS.c.patient_id == patient_id)
+        query = select(RISKS).where(RISKS.c.patient_id == leads_to(patient_id))
         newest = query.order_by(RISKS.c.at.desc(), RISKS.c.computed_at.desc()).limit(1)
         with self._read() as connection:
             row = connection.execute(newest).mappings().first()
@@ -173,7 +182,7 @@ class Risks(Database):
 
     def risks(self, patient_id: str, since: datetime | None = None) -> tuple[RiskRecord, ...]:
         """Give the risks of a patient, oldest first."""
-        query = select(RISKS).where(RISKS.c.patient_id == patient_id)
+        query = select(RISKS).where(RISKS.c.patient_id == leads_to(patient_id))
         if since is not None:
             query = query.where(RISKS.c.at >= since)
         with self._read() as connection:
@@ -187,10 +196,10 @@ def _add_batch(connection: Connection, batch: Sequence[Observation]) -> int:
     while rest:
         new, amended, later = _sorted_out(_kept(connection, rest), rest)
         for number, by in amended.items():
-            _supersede(connection, number, by)
+            supersede(connection, number, by)
         _insert(connection, new)
         for patient_id, variable in _touched(connection, amended):
-            _newest(connection, patient_id, variable)
+            point_at_newest_value(connection, patient_id, variable)
         count, rest = count + len(new), later
     return count
 
@@ -244,7 +253,8 @@ def _same(row: RowMapping, observation: Observation) -> bool:
     return bool(row["value"] == observation.value and row["unit"] == observation.unit)
 
 
-def _supersede(connection: Connection, number: int, by: str) -> None:
+def supersede(connection: Connection, number: int, by: str) -> None:
+    """Mark a value as no longer in force."""
     where = OBSERVATIONS.c.number == number
     connection.execute(update(OBSERVATIONS).where(where).values(superseded_by=by))
 
@@ -262,6 +272,22 @@ def _point_at_risk(connection: Connection, record: RiskRecord) -> None:
         "risk_change": _change(connection, record),
     }
     connection.execute(update(PATIENTS).where(patient).values(values))
+
+
+def point_at_newest_risk(connection: Connection, patient_id: str) -> None:
+    """Repeat the newest risk where the worklist sorts; its change is told by the next one."""
+    query = select(RISKS).where(RISKS.c.patient_id == patient_id)
+    row = connection.execute(query.order_by(RISKS.c.at.desc(), RISKS.c.computed_at.desc())).first()
+    connection.execute(
+        update(PATIENTS)
+        .where(PATIENTS.c.patient_id == patient_id)
+        .values(
+            risk_id=row.risk_id if row else None,
+            risk_at=row.at if row else None,
+            risk_probability=row.probability if row else None,
+            risk_change=None,
+        )
+    )
 
 
 def hour_earlier(at: datetime, course: Iterable[tuple[datetime, float]]) -> float | None:
