@@ -13,7 +13,7 @@ from service.errors import NotFoundError, UsageError
 
 BUILT = Path(__file__).parent / "static" / "built"
 MANIFEST = "manifest.json"
-ENTRIES = ("page", "worklist", "patient", "study")
+ENTRIES = ("page", "worklist", "patient", "study", "review")
 COMPRESSED = frozenset({".js", ".css", ".json", ".svg"})
 
 

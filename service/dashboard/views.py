@@ -1,4 +1,4 @@
-"""The pages: worklist, patient, study, models, audit, and the door.
+"""The pages: worklist, patient, study, reviews, models, audit, and the door.
 
 Every function is a plain `def`: FastAPI runs it in a thread, so that a slow database holds up one
 page and not the event loop.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 
 from service.context import Services
-from service.dashboard import door, lists, patient_view, study_view
+from service.dashboard import door, lists, patient_view, review_view, study_view
 from service.dashboard.assets import Assets
 from service.dashboard.film import Films
 from service.dashboard.moments import Zone
@@ -39,7 +39,13 @@ def router(services: Services, assets: Assets | None = None) -> APIRouter:
     pages = APIRouter(
         route_class=PageRoute, include_in_schema=False, dependencies=[Depends(hand_over)]
     )
-    for part in (door.routes, lists.routes, study_view.routes, patient_view.routes):
+    for part in (
+        door.routes,
+        lists.routes,
+        review_view.routes,
+        study_view.routes,
+        patient_view.routes,
+    ):
         pages.include_router(part)
     pages.include_router(door.static(built))
     return pages

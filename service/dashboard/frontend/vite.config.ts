@@ -18,6 +18,7 @@ export default defineConfig({
         worklist: "src/worklist.ts",
         patient: "src/patient.ts",
         study: "src/study.ts",
+        review: "src/review.ts",
       },
     },
   },

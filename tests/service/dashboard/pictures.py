@@ -67,10 +67,14 @@ def pictures(objects: FileObjects, size: int) -> Pictures:
     lungs = now.masks[0] | now.masks[1]
     signed = np.clip(now.pixels - then.pixels, -1, 1) * lungs
     prior = film(then)
+    arrays = io.BytesIO()
+    certain = np.where(now.masks, 230, 20).astype(np.uint8)
+    np.savez_compressed(arrays, probabilities=certain, size=np.array(size))
     return Pictures(
         {
             **film(now),
             "heat": objects.put(png(heat), ".png"),
+            "structures": objects.put(arrays.getvalue(), ".npz"),
             "contours": objects.put(json.dumps(contours).encode(), ".json"),
             "zones": objects.put(json.dumps(zones).encode(), ".json"),
             "aligned_prior": prior["film"],

@@ -3,10 +3,11 @@
 import type { Contours, FilmSource, Mode, StudyData, Tool } from "./data";
 import { decode, moved, usualWindow } from "./film";
 import { attach } from "./gestures";
+import type { Spot } from "./measure";
 import { coloured, differenceColour, heatColour, loadGrey, pathOf, roomIn, type Outline } from "./overlays";
 import { draw, layout } from "./painter";
 import { newScene, Picture, type Scene } from "./scene";
-import { fitZoom, pan, place, toFilm, WHOLE, zoomAbout, type Rect } from "./view";
+import { fitZoom, pan, place, toFilm, WHOLE, zoomAbout, type Placed, type Rect } from "./view";
 
 async function loadPicture(source: FilmSource): Promise<Picture> {
   const answer = await fetch(source.url, { credentials: "same-origin" });
@@ -37,7 +38,15 @@ function structuresAt(scene: Scene, column: number, row: number): string[] {
   return shown.filter((outline) => context?.isPointInPath(pathOf(outline), column, row)).map((outline) => outline.label);
 }
 
+/** Takes what dragging does while it is there; places are (column, row) on the film. */
+export interface Pen {
+  start: (spot: Spot) => void;
+  move: (spot: Spot) => void;
+  hover: (spot: Spot) => void;
+}
+
 export class Viewer {
+  pen: Pen | null = null;
   private waiting = false;
   private wanted: Mode = "film";
 
@@ -160,6 +169,11 @@ export class Viewer {
     });
   }
 
+  /** Where the current film lies on the canvas, in its pixels. */
+  placed(): Placed {
+    return place(this.scene.view, this.scene.current.film, this.rect());
+  }
+
   private get ratio(): number {
     return devicePixelRatio || 1;
   }
@@ -176,14 +190,14 @@ export class Viewer {
   }
 
   private filmSpot(x: number, y: number): [number, number] {
-    const placed = place(this.scene.view, this.scene.current.film, this.rect());
-    return toFilm(placed, x * this.ratio, y * this.ratio);
+    return toFilm(this.placed(), x * this.ratio, y * this.ratio);
   }
 
   private listen(): void {
     attach(this.canvas, {
       start: (x, y, panning) => {
-        if (this.scene.tool === "measure" && !panning) this.scene.ruler = { from: this.filmSpot(x, y), to: this.filmSpot(x, y) };
+        if (this.pen && !panning) this.pen.start(this.filmSpot(x, y));
+        else if (this.scene.tool === "measure" && !panning) this.scene.ruler = { from: this.filmSpot(x, y), to: this.filmSpot(x, y) };
       },
       drag: (dx, dy, x, y, panning) => this.dragged(dx, dy, x, y, panning),
       pinch: (x, y, factor, dx, dy) => {
@@ -191,14 +205,15 @@ export class Viewer {
         this.pan(dx * this.ratio, dy * this.ratio);
       },
       wheel: (x, y, factor) => this.zoom(factor, x * this.ratio, y * this.ratio),
-      twice: () => this.reset(),
+      twice: () => (this.pen ? undefined : this.reset()),
       hover: (x, y) => this.hovered(x, y),
     });
   }
 
   private dragged(dx: number, dy: number, x: number, y: number, panning: boolean): void {
     const { scene } = this;
-    if (panning || scene.tool === "pan") this.pan(dx * this.ratio, dy * this.ratio);
+    if (panning || (scene.tool === "pan" && !this.pen)) this.pan(dx * this.ratio, dy * this.ratio);
+    else if (this.pen) this.pen.move(this.filmSpot(x, y));
     else if (scene.tool === "measure" && scene.ruler) {
       scene.ruler = { ...scene.ruler, to: this.filmSpot(x, y) };
       this.changed();
@@ -206,6 +221,7 @@ export class Viewer {
   }
 
   private hovered(x: number, y: number): void {
+    this.pen?.hover(this.filmSpot(x, y));
     const [column, row] = this.filmSpot(x, y).map(Math.floor) as [number, number];
     const { width, height, pixels } = this.scene.current.film;
     const inside = column >= 0 && row >= 0 && column < width && row < height;

@@ -1,0 +1,1 @@
+"""Readers beside the model: verdicts, redrawn contours, agreement, order of work, labels."""
