@@ -94,6 +94,7 @@ def _service(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     disable.add_argument("username")
     for act in acts.choices.values():
         act.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
+    _keeping(commands)
     for name, what in (
         ("backup", "copy index and objects into a folder; Carina may go on running"),
         ("restore", "bring a backup into an empty data directory and database"),
@@ -103,6 +104,22 @@ def _service(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         keeping.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
     migrate = commands.add_parser("migrate", help="bring the index to the current schema")
     migrate.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
+
+
+def _keeping(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    patient = commands.add_parser("patient", help="two identifiers of one patient")
+    merge = patient.add_subparsers(dest="act", required=True, metavar="ACT").add_parser("merge")
+    merge.add_argument("old", metavar="OLD", help="the identifier that ends")
+    merge.add_argument("new", metavar="NEW", help="the identifier of the patient that is left")
+    study = commands.add_parser("study", help="what is kept of a study")
+    delete = study.add_subparsers(dest="act", required=True, metavar="ACT").add_parser("delete")
+    delete.add_argument("study_uid", metavar="STUDY_UID")
+    for act in (merge, delete):
+        act.add_argument("--reason", required=True, help="why; written into the audit")
+        act.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
+    retention = commands.add_parser("retention", help="delete what is older than the settings keep")
+    retention.add_argument("--dry-run", action="store_true", help="only tell what would go")
+    retention.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,6 +141,8 @@ def _dispatch(options: argparse.Namespace) -> int:
         return _run_science(options)
     if options.command in ("train", "evaluate", "recalibrate"):
         return _run_training(options)
+    if options.command in ("patient", "study", "retention"):
+        return _run_keeping(options)
     return _run_service(options)
 
 
@@ -190,6 +209,23 @@ def _run_service(options: argparse.Namespace) -> int:
 
         return demo.run(settings)
     return serve.run(settings, options.command)
+
+
+def _run_keeping(options: argparse.Namespace) -> int:
+    from service.commands import serve
+
+    settings = serve.settings_from(options)
+    if options.command == "patient":
+        from service.commands import patient
+
+        return patient.merge(settings, options.old, options.new, options.reason)
+    if options.command == "study":
+        from service.commands import study
+
+        return study.delete(settings, options.study_uid, options.reason)
+    from service.commands import retention
+
+    return retention.run(settings, dry_run=options.dry_run)
 
 
 if __name__ == "__main__":

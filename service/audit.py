@@ -77,6 +77,13 @@ def write(
     )
 
 
+def act(actor: User | str, at: datetime, address: str, *, action: str, what: str) -> AuditEvent:
+    """An administrator merged patients or deleted a study; `what` is the reason they gave."""
+    return AuditEvent(
+        at=at, actor=_name(actor), action=action, outcome="success", address=address, detail=what
+    )
+
+
 def denied(user: User, at: datetime, address: str, *, what: str) -> AuditEvent:
     """A user asked for something that their role does not permit."""
     return AuditEvent(

@@ -89,6 +89,10 @@ class Caller:
             self.user, self.services.clock(), self.address, patient_id=patient_id, what=what
         )
 
+    def doing(self, action: str, reason: str) -> AuditEvent:
+        """The audit event of an administrator's act, for the transaction of the act itself."""
+        return audit.act(self.user, self.services.clock(), self.address, action=action, what=reason)
+
 
 _BEARER = HTTPBearer(auto_error=False, description="from POST /api/v1/token", scheme_name="bearer")
 _COOKIE = APIKeyCookie(name=COOKIE, auto_error=False, scheme_name="session")

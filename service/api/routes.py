@@ -7,11 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 
 from service.api import (
+    deletions,
     documentation,
     events,
     health,
     inference,
     login,
+    merges,
     observations,
     patients,
     studies,
@@ -54,6 +56,8 @@ def router(services: Services, feed: Feed | None = None) -> APIRouter:
         studies.routes,
         observations.routes,
         worklist.routes,
+        merges.routes,
+        deletions.routes,
         events.routes,
     )
     for part in parts_of_v1:

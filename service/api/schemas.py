@@ -46,6 +46,11 @@ Identifier = Annotated[
     Field(description="as the hospital writes it, DICOM PatientID"),
 ]
 Word = Annotated[str, StringConstraints(max_length=64, pattern=NO_CONTROL)]
+Reason = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1000, pattern=NO_CONTROL, strip_whitespace=True),
+    Field(description="why, for the audit"),
+]
 Unit = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=NO_CONTROL)]
 PersonName = Annotated[str, StringConstraints(max_length=324, pattern=NO_CONTROL)]
 Probability = Annotated[float, Field(ge=0, le=1)]

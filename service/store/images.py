@@ -105,8 +105,9 @@ def _go_on_counting(connection: Connection, study_uid: str) -> None:
 
 
 def _insist_on_study(connection: Connection, study_uid: str) -> None:
-    query = select(STUDIES.c.study_uid).where(STUDIES.c.study_uid == study_uid)
-    if connection.execute(query).first() is None:
+    kept = select(STUDIES.c.study_uid).where(STUDIES.c.study_uid == study_uid)
+    deleted = select(DELETIONS.c.study_uid).where(DELETIONS.c.study_uid == study_uid)
+    if connection.execute(deleted.where(~kept.exists())).first() is not None:
         raise NotFoundError("expected the study of a result's object, found none: it was deleted")
 
 
