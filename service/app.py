@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from types import FrameType
@@ -27,6 +27,7 @@ from service.api.feed import Feed
 from service.auth import Auth, address_of
 from service.context import Services
 from service.dashboard import views
+from service.decoding import Decoder
 from service.dicom import listener, web
 from service.dicom.commitment import Commitments
 from service.dicom.find import Finder
@@ -34,7 +35,7 @@ from service.dicom.ingest import Ingest
 from service.errors import NotAllowedError, OutOfResourcesError, UsageError
 from service.jobs.engine import Engine
 from service.jobs.engine import Role as Work
-from service.jobs.pipeline import default_models
+from service.jobs.pipeline import Models, default_models
 from service.records import Role, User
 from service.settings import Settings
 from service.store.index import Index
@@ -101,6 +102,7 @@ class Parts:
     objects: ObjectStore
     engine: Engine
     ingest: Ingest
+    decoder: Decoder
 
     def finder(self) -> Finder:
         """What answers queries on the DICOM port."""
@@ -117,6 +119,7 @@ class Parts:
     def close(self) -> None:
         """Let running studies finish, then let go of the stores."""
         self.engine.stop()
+        self.decoder.close()
         self.index.close()
 
 
@@ -133,7 +136,9 @@ def build(settings: Settings, role: Work) -> Parts:
     objects = open_objects(
         settings.object_store_url, settings.object_store_endpoint, settings.data_dir / "objects"
     )
-    engine = Engine(settings, index, objects, role=role)
+    decoder = Decoder(settings.decoder_memory_mb, settings.decoder_timeout_s)
+    models = None if role == "enqueue" else models_for(decoder)
+    engine = Engine(settings, index, objects, models, role=role)
     ingest = Ingest(
         index,
         objects,
@@ -142,7 +147,12 @@ def build(settings: Settings, role: Work) -> Parts:
         max_object_mb=settings.max_object_mb,
         min_free_disk_mb=settings.min_free_disk_mb,
     )
-    return Parts(settings, index, objects, engine, ingest)
+    return Parts(settings, index, objects, engine, ingest, decoder)
+
+
+def models_for(decoder: Decoder) -> Models:
+    """The models that ship with Carina, behind a decoder that bounds what a film may cost."""
+    return replace(default_models(), read=decoder.read)
 
 
 def web_app(parts: Parts) -> FastAPI:
@@ -154,7 +164,7 @@ def web_app(parts: Parts) -> FastAPI:
         auth=Auth(parts.index, parts.settings, clock),
         settings=parts.settings,
         clock=clock,
-        models=default_models(),
+        models=models_for(parts.decoder),
         arrived=parts.engine.study_arrived,
         observed=parts.engine.risk_due,
     )
@@ -183,6 +193,7 @@ def web_app(parts: Parts) -> FastAPI:
             _somebody(services, Role.CLINICIAN, Role.RADIOLOGIST),
             sender_dependency=_somebody(services),
             max_request_mb=parts.settings.max_request_mb,
+            decoding=parts.decoder,
         )
     )
     app.include_router(views.router(services))

@@ -24,6 +24,10 @@ class Models(Protocol):
     """The science, as callables; the real ones are in `jobs/pipeline.py`."""
 
     @property
+    def read(self) -> Callable[[bytes], Radiograph]:
+        """The film in the bytes of a file, or a `Refusal`."""
+
+    @property
     def check(self) -> Callable[[Radiograph], None]:
         """Raise a `Refusal` for a film that cannot be scored."""
 

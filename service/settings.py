@@ -48,6 +48,10 @@ class Settings(BaseSettings):
         (), description="DICOM nodes that may ask for storage commitment, AETITLE@host:port"
     )
     workers: int = Field(1, ge=0, le=16, description="studies worked on at once inside serve")
+    decoder_memory_mb: int = Field(
+        4096, ge=1024, le=65536, description="address space of a process that decodes films, MB"
+    )
+    decoder_timeout_s: float = Field(60, ge=1, le=600, description="for decoding one film")
     risk_interval_minutes: int = Field(60, ge=1, le=1440, description="risk is computed this often")
 
     keep_films_days: int = Field(

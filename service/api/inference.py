@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 from fastapi import APIRouter, Body, Query, Response, UploadFile
 
-from models.radiograph import Radiograph, read_bytes
+from models.radiograph import Radiograph
 from models.refusal import Refusal
 from models.runtime import WeightsError
 from models.structures.anatomy import STRUCTURES
@@ -77,7 +77,7 @@ def _answered(work: Callable[[], T]) -> T | RefusedOut:
 def _film(models: Models, data: bytes, which: Which = "film") -> Radiograph:
     """Decode a film and check that it can be judged."""
     try:
-        film = read_bytes(data)
+        film = models.read(data)
         models.check(film)
     except Refusal as refusal:
         raise _Refused(refusal, which) from refusal

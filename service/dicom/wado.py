@@ -14,13 +14,12 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
-from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from models.part10 import parse
-from models.radiograph import read_bytes
 from models.refusal import Refusal
 from models.tags import whole
+from service.decoding import Decoding
 from service.errors import InvalidObjectError, NotFoundError, UsageError
 from service.records import Instance
 from service.store.objects import ObjectStore
@@ -89,7 +88,7 @@ def files(objects: ObjectStore, instances: Iterable[Instance]) -> Iterator[Part]
         yield Part(kind, objects.get(instance.object_key))
 
 
-def frames(data: bytes, numbers: list[int], *, as_stored: bool) -> list[Part]:
+def frames(data: bytes, numbers: list[int], *, as_stored: bool, decoding: Decoding) -> list[Part]:
     """Frames of an object, counted from 1.
 
     Parameters
@@ -112,10 +111,16 @@ def frames(data: bytes, numbers: list[int], *, as_stored: bool) -> list[Part]:
             stored = dict(enumerate(generate_frames(ds.PixelData, number_of_frames=count), 1))
             return [Part(kind, stored[number]) for number in numbers]
     kind = f"{OCTETS}; transfer-syntax={NATIVE}"
-    return [Part(kind, _pixels(ds, number, syntax)) for number in numbers]
+    return [Part(kind, _pixels(ds, number, syntax, data, decoding)) for number in numbers]
 
 
-def rendered(data: bytes, media_type: str, quality: int, viewport: tuple[int, int] | None) -> bytes:
+def rendered(
+    data: bytes,
+    media_type: str,
+    quality: int,
+    viewport: tuple[int, int] | None,
+    decoding: Decoding,
+) -> bytes:
     """The first frame as a picture in its own window, as a viewer would show it at first.
 
     Parameters
@@ -129,7 +134,7 @@ def rendered(data: bytes, media_type: str, quality: int, viewport: tuple[int, in
     InvalidObjectError : the object is no film, or cannot be decoded.
     """
     try:
-        pixels = read_bytes(data).pixels
+        pixels = decoding.read(data).pixels
     except Refusal as refusal:
         raise InvalidObjectError(f"expected a film to render, found {refusal.message}") from refusal
     picture = Image.fromarray(np.round(pixels * 255).astype(np.uint8))
@@ -158,16 +163,16 @@ def wants_stored(accept: str) -> bool:
     return "transfer-syntax=*" in wanted or OCTETS not in wanted
 
 
-def _pixels(ds: Dataset, number: int, syntax: UID) -> bytes:
+def _pixels(ds: Dataset, number: int, syntax: UID, data: bytes, decoding: Decoding) -> bytes:
     size = _frame_bytes(ds)
     if not syntax.is_encapsulated and syntax != ExplicitVRBigEndian and size is not None:
         frame = bytes(ds.PixelData[(number - 1) * size : number * size])
         if len(frame) == size:
             return frame
-    with _plainly("expected pixel data that can be decoded"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they quote values of the patient
-        decoded = pixel_array(ds, index=number - 1, raw=True)
-    return bytes(decoded.astype(decoded.dtype.newbyteorder("<")).tobytes())
+    try:
+        return decoding.frame(data, number)
+    except Refusal as refusal:
+        raise InvalidObjectError(refusal.message) from refusal
 
 
 def _frame_bytes(ds: Dataset) -> int | None:

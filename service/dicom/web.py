@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service import audit
 from service.auth import address_of
+from service.decoding import Decoder, Decoding
 from service.dicom import dicom_json, qido, stow, wado
 from service.dicom.header import read_file_header, with_preamble
 from service.dicom.ingest import Ingest, Taken
@@ -40,6 +41,7 @@ def router(
     *,
     sender_dependency: Callable[..., User] | None = None,
     max_request_mb: int = 256,
+    decoding: Decoding | None = None,
     clock: Callable[[], datetime] = _utc_now,
 ) -> APIRouter:
     """The DICOMweb endpoints.
@@ -48,6 +50,7 @@ def router(
     ----------
     user_dependency : gives the user who may read, or raises.
     sender_dependency : gives the user who may store; whoever may read where it is left out.
+    decoding : what turns stored pixel data into pixels; a `Decoder` where it is left out.
     """
 
     reader = Depends(user_dependency)
@@ -63,7 +66,7 @@ def router(
     _add_store(made, Depends(delivery), ingest, max_request_mb << 20)
     _add_search(made, Depends(visit))
     _add_retrieve(made, Depends(visit))
-    _add_pictures(made, Depends(visit))
+    _add_pictures(made, Depends(visit), decoding or Decoder())
     return made
 
 
@@ -313,7 +316,7 @@ def _metadata(visit: _Visit, found: list[Instance]) -> Response:
     return _json(dicom_json.of_header(visit.header(instance)) for instance in found)
 
 
-def _add_pictures(made: APIRouter, visiting: Any) -> None:
+def _add_pictures(made: APIRouter, visiting: Any, decoding: Decoding) -> None:
     def retrieve_frames(
         study_uid: str,
         series_uid: str,
@@ -325,7 +328,8 @@ def _add_pictures(made: APIRouter, visiting: Any) -> None:
         (instance,) = visit.instances(study_uid, series_uid, sop_instance_uid)
         visit.sees(study_uid, "WADO frames")
         data = visit.objects.get(instance.object_key)
-        parts = wado.frames(data, wanted, as_stored=wado.wants_stored(visit.accept))
+        as_stored = wado.wants_stored(visit.accept)
+        parts = wado.frames(data, wanted, as_stored=as_stored, decoding=decoding)
         return _multipart(parts, parts[0].content_type.partition(";")[0])
 
     def retrieve_rendered(
@@ -341,7 +345,8 @@ def _add_pictures(made: APIRouter, visiting: Any) -> None:
         (instance,) = visit.instances(study_uid, series_uid, sop_instance_uid)
         visit.sees(study_uid, "WADO rendered")
         data = visit.objects.get(instance.object_key)
-        return Response(wado.rendered(data, media_type, quality, size), media_type=media_type)
+        picture = wado.rendered(data, media_type, quality, size, decoding)
+        return Response(picture, media_type=media_type)
 
     made.add_api_route(f"{INSTANCE}/frames/{{frames}}", retrieve_frames)
     made.add_api_route(f"{INSTANCE}/rendered", retrieve_rendered)

@@ -17,6 +17,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from service.decoding import InProcess
 from service.dicom import dicom_json, wado
 from service.dicom.header import read_file_header, read_header
 from service.errors import InvalidObjectError, NotFoundError
@@ -100,7 +101,7 @@ def test_what_was_kept_is_served_or_refused_and_nothing_else(ward: Ward, mutatio
     dice = random.Random(mutation.__name__)
     originals = [as_file(film(syntax=syntax, shape=(8, 8))) for syntax in SYNTAXES]
     originals.append(as_file(compressed()))
-    served = 0
+    served, here = 0, InProcess()
     for number in range(40):
         data = mutation(originals[number % len(originals)], dice)
         with suppress(InvalidObjectError):
@@ -108,9 +109,9 @@ def test_what_was_kept_is_served_or_refused_and_nothing_else(ward: Ward, mutatio
             instance = ward.index.instance(uid)
             for answer in (
                 lambda i=instance: dicom_json.of_header(wado.header(ward.objects, i)),
-                lambda d=data: wado.frames(d, [1], as_stored=True),
-                lambda d=data: wado.frames(d, [1], as_stored=False),
-                lambda d=data: wado.rendered(d, "image/png", 90, None),
+                lambda d=data: wado.frames(d, [1], as_stored=True, decoding=here),
+                lambda d=data: wado.frames(d, [1], as_stored=False, decoding=here),
+                lambda d=data: wado.rendered(d, "image/png", 90, None, here),
             ):
                 with suppress(InvalidObjectError, NotFoundError):
                     served += bool(answer())
