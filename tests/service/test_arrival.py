@@ -13,6 +13,7 @@ from tests.service.jobs.science import film
 from tests.service.jobs.test_engine import until
 from tests.service.listening import SUCCESS, Node, running
 
+pytestmark = pytest.mark.timeout(600)
 VIEWS = ("PA", "LATERAL", "OBLIQUE")
 Send = Callable[[Node, list[Dataset]], None]
 
@@ -72,7 +73,7 @@ def test_each_study_ends_in_one_result_that_has_seen_every_film(node: Node, send
     films = two_studies()
     send(node, films)
     for study in {str(ds.StudyInstanceUID) for ds in films}:
-        until(lambda study=study: has_seen(node, study, len(VIEWS)), seconds=60)
+        until(lambda study=study: has_seen(node, study, len(VIEWS)), seconds=100)
         assert_one_in_force(node, study)
         frontal = next(ds for ds in films if ds.StudyInstanceUID == study)
         result = node.index.current_result(study)
@@ -85,8 +86,9 @@ def test_the_first_frontal_film_is_scored_while_the_study_is_still_coming(node: 
     with node.association() as send:
         for number, ds in enumerate(films):
             assert send(ds) == SUCCESS
-            until(lambda ds=ds: node.index.current_result(ds.StudyInstanceUID))
-            until(lambda ds=ds, seen=1 + number // 2: has_seen(node, ds.StudyInstanceUID, seen))
+            until(lambda ds=ds: node.index.current_result(ds.StudyInstanceUID), seconds=100)
+            seen = 1 + number // 2
+            until(lambda ds=ds, n=seen: has_seen(node, ds.StudyInstanceUID, n), seconds=100)
     for study in {str(ds.StudyInstanceUID) for ds in films}:
         assert_one_in_force(node, study)
         assert len(node.index.results(study)) == 2
@@ -96,9 +98,9 @@ def test_a_frontal_film_that_comes_late_amends_what_was_refused_without_it(node:
     study, patient = generate_uid(), generate_uid()[-16:]
     lateral = film(study_uid=study, patient_id=patient, view="LATERAL", corner=0.0)
     assert node.send(lateral) == SUCCESS
-    until(lambda: has_seen(node, study, 1))
+    until(lambda: has_seen(node, study, 1), seconds=100)
     assert node.send(film(study_uid=study, patient_id=patient)) == SUCCESS
-    until(lambda: has_seen(node, study, 2))
+    until(lambda: has_seen(node, study, 2), seconds=100)
     assert_one_in_force(node, study)
     assert [one.status for one in node.index.results(study)] == ["refused", "ok"]
 
