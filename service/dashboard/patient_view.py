@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from service.dashboard import patient, risk, severity, worklist
+from service.dashboard import patient, review, risk, severity, worklist
 from service.dashboard.course import Window, course
 from service.dashboard.pages import segment
 from service.dashboard.visitor import PageRoute, Visitor, reader
-from service.records import RiskRecord
+from service.records import RiskRecord, StudyResult
 from service.store.risks import hour_earlier
 
 routes = APIRouter(route_class=PageRoute)
@@ -63,6 +63,7 @@ def patient_page(
         account=patient.account(shown.shown, moment, zone),
         companions=[patient.beside(one) for one in newest.companions] if newest else [],
         severity=severity.present(results[-1], now, zone) if results else None,
+        notes=_notes(visitor, results[-1]) if results else (),
         newest_study=results[-1].study_uid if results else "",
         films=patient.films(studies, results, now, zone),
         course=drawn,
@@ -71,6 +72,12 @@ def patient_page(
         span=span if span in SPANS else "all",
         spans=SPANS,
     )
+
+
+def _notes(visitor: Visitor, newest: StudyResult) -> tuple[review.Note, ...]:
+    """What readers say of the newest film, each reader's last word."""
+    reviews = visitor.desk.services.index.reviews(study_uid=newest.study_uid)
+    return review.notes(reviews, newest, visitor.now, visitor.desk.zone)
 
 
 def _change(risks: tuple[RiskRecord, ...], newest: RiskRecord | None) -> float | None:

@@ -260,10 +260,10 @@ def contour_rows(contours: Iterable[ContourAgreement]) -> tuple[ContourRow, ...]
 
 
 def _figure(one: Figure | None, signed: bool = False) -> str:
-    """`0.52 (0.40 to 0.66)`; where there are too few patients for an interval it says so."""
+    """`0.52 (0.40 to 0.66)`; no interval where there are too few patients."""
     if one is None:
         return ""
     written = figures.signed if signed else figures.number
     if one.low is None or one.high is None:
-        return f"{written(one.value, 2)} (too few patients for an interval)"
+        return f"{written(one.value, 2)} (no interval)"
     return f"{written(one.value, 2)} ({written(one.low, 2)} to {written(one.high, 2)})"

@@ -13,21 +13,15 @@ from service import audit
 from service.auth import address_of
 from service.dashboard import film, review, severity, study, wording, worklist
 from service.dashboard.pages import HEADERS, segment
-from service.dashboard.visitor import SEE_OTHER, STUDY_PAGE, PageRoute, Visitor, admit
+from service.dashboard.visitor import SEE_OTHER, STUDY_PAGE, PageRoute, Visitor, reviewer
 from service.errors import NotFoundError
-from service.records import Review, Role, StudyResult
+from service.records import Review, StudyResult
 from service.review import agreement, judgement, mask, order
 
 routes = APIRouter(route_class=PageRoute)
 
-REVIEWERS = frozenset({Role.RADIOLOGIST, Role.ADMIN})
 PAGE_ROWS = 50
 MOST_FIELDS = 64
-
-
-def reviewer(request: Request) -> Visitor:
-    """Somebody who may review."""
-    return admit(request, REVIEWERS)
 
 
 async def sent(request: Request) -> FormData:

@@ -8,13 +8,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from service.dashboard import film, severity, study, worklist
+from service.dashboard import film, review, severity, study, worklist
 from service.dashboard.film import FilmSize
 from service.dashboard.moments import Zone
 from service.dashboard.pages import HEADERS
-from service.dashboard.visitor import STUDY_PAGE, PageRoute, Visitor, reader
+from service.dashboard.visitor import REVIEWERS, STUDY_PAGE, PageRoute, Visitor, reader
 from service.errors import NotFoundError
 from service.records import StudyResult
+from service.review import judgement
 from service.store.objects import ObjectStore
 
 routes = APIRouter(route_class=PageRoute)
@@ -67,6 +68,7 @@ def study_page(visitor: Annotated[Visitor, Depends(reader)], study_uid: str) -> 
     change = result.change if result else None
     prior = index.current_result(change.prior_study_uid) if change else None
     said = severity.present(result, now, zone)
+    reviews = index.reviews(study_uid=study_uid, superseded=True)
     return visitor.show(
         "study.html",
         entry="study",
@@ -87,6 +89,8 @@ def study_page(visitor: Annotated[Visitor, Depends(reader)], study_uid: str) -> 
         structures=study.structure_rows(result.structures) if result else (),
         measures=study.measures(result.structures) if result else (),
         earlier=study.earlier(results, now, zone),
+        notes=review.notes(reviews, result, now, zone),
+        may_review=visitor.user.role in REVIEWERS and judgement.reviewable(result),
         viewer=_viewer(visitor.desk.services.objects, result, prior, zone) if result else None,
     )
 

@@ -24,6 +24,7 @@ from service.errors import CarinaError, NotAllowedError, NotAuthenticatedError
 from service.records import Role, User
 
 READERS = frozenset({Role.CLINICIAN, Role.RADIOLOGIST, Role.ADMIN})
+REVIEWERS = frozenset({Role.RADIOLOGIST, Role.ADMIN})
 EVERYBODY = frozenset(Role)
 ADMINS = frozenset({Role.ADMIN})
 RENEWAL = "x-carina-refresh"
@@ -151,6 +152,11 @@ def admit(request: Request, roles: frozenset[Role]) -> Visitor:
 def reader(request: Request) -> Visitor:
     """Somebody who may see patients."""
     return admit(request, READERS)
+
+
+def reviewer(request: Request) -> Visitor:
+    """Somebody who may review."""
+    return admit(request, REVIEWERS)
 
 
 def anybody(request: Request) -> Visitor:
