@@ -16,6 +16,7 @@ from service.api import (
     merges,
     observations,
     patients,
+    reviews,
     studies,
     worklist,
 )
@@ -53,6 +54,7 @@ def router(services: Services, feed: Feed | None = None) -> APIRouter:
         login.routes,
         inference.routes,
         patients.routes,
+        reviews.routes,
         studies.routes,
         observations.routes,
         worklist.routes,

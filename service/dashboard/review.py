@@ -121,14 +121,14 @@ def notes(
             at=zone.shown(one.at, now),
             verdicts=_verdicts(one.scores),
             contours=tuple(
-                f"{wording.structure(drawn.name)} (Dice {drawn.dice:.2f} with the model)"
+                f"{wording.structure(drawn.name)} (Dice {drawn.dice:.3f} with the model)"
                 for drawn in one.contours
             ),
             comment=one.comment,
             superseded=one.superseded_by is not None,
             of_earlier=result is not None and one.result_id != result.result_id,
         )
-        for one in sorted(reviews, key=lambda one: one.at, reverse=True)
+        for one in reversed(tuple(reviews))
     )
 
 
