@@ -298,6 +298,15 @@ def test_no_page_is_wider_than_its_screen(page: Page, path: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, path)
 
 
+def test_a_chart_that_has_not_been_drawn_anew_widens_no_page(page: Page) -> None:
+    page.add_init_script("addEventListener('resize', (e) => e.stopImmediatePropagation())")
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    page.goto("/patients/P-1001")
+    expect(page.locator(".chart canvas").first).to_be_visible()
+    page.set_viewport_size({"width": 820, "height": 1180})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 820
+
+
 def test_pages_can_be_read_without_scripts(
     browser: Browser, address: tuple[str, Services], state: Any
 ) -> None:
