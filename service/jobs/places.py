@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Protocol, TypeVar
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import make_url
 
 from service.errors import OutOfResourcesError
@@ -153,13 +154,11 @@ class DatabasePlaces:
 
 def _connect(url: str) -> psycopg.Connection:
     """A connection that both ends know to be dead soon after the other is."""
-    connection = psycopg.connect(
-        url,
-        autocommit=True,
-        connect_timeout=CONNECT_S,
-        application_name="carina-worker",
-        **{f"keepalives_{name}": value for name, value in KEEPALIVE.items()},
+    keepalive = {f"keepalives_{name}": value for name, value in KEEPALIVE.items()}
+    address = make_conninfo(
+        url, connect_timeout=CONNECT_S, application_name="carina-worker", **keepalive
     )
+    connection = psycopg.connect(address, autocommit=True)
     for name, value in KEEPALIVE.items():
         connection.execute(f"SET tcp_keepalives_{name} = {value}")
     return connection
