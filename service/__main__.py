@@ -102,7 +102,15 @@ def _service(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         keeping = commands.add_parser(name, help=what)
         keeping.add_argument("folder", type=Path, metavar="FOLDER")
         keeping.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
+    export = commands.add_parser("export", help="write what readers said, to train on")
+    export.add_argument("what", choices=("labels",))
+    export.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
+    export.add_argument("--pseudonyms", action="store_true", help="readers as numbers")
+    export.add_argument("--comments", action="store_true", help="readers' free text as well")
+    export.add_argument("--all", action="store_true", help="superseded reviews as well")
+    export.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
     migrate = commands.add_parser("migrate", help="bring the index to the current schema")
+    migrate.add_argument("--to", metavar="REVISION", help="back to an earlier schema")
     migrate.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
 
 
@@ -203,7 +211,7 @@ def _run_service(options: argparse.Namespace) -> int:
         act = backup.save if options.command == "backup" else backup.restore
         return act(settings, options.folder)
     if options.command == "migrate":
-        return serve.migrate(settings)
+        return serve.migrate(settings, options.to)
     if options.command == "demo":
         from service.commands import demo
 

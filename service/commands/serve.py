@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from service import app
 from service.errors import InvalidObjectError, TooLargeError, UsageError
 from service.settings import Settings
+from service.store.index import Index
 
 OVERRIDES = ("data_dir", "http_port", "dicom_port")
 
@@ -94,8 +96,13 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             raise UsageError(f"expected files or folders, found nothing at {path}: check the path")
 
 
-def migrate(settings: Settings) -> int:
-    """Bring the index to the current schema."""
+def migrate(settings: Settings, back_to: str | None = None) -> int:
+    """Bring the index to the current schema, or back to an earlier revision."""
+    if back_to is not None:
+        with closing(Index(settings.index_url)) as index:
+            index.step_back(back_to)
+        print(f"the index is at revision {back_to}: install the program that goes with it")
+        return 0
     app.open_index(settings).close()
     print("the index is at the current schema")
     return 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, func, insert, select, text
 
 from service.errors import UsageError
@@ -51,13 +53,48 @@ class Index(Images, Results, Reviews, Risks, Worklist, Merges, Retention, Users,
     """
 
     def migrate(self) -> None:
-        """Bring the tables to the version of this program; several processes may do so at once."""
+        """Bring the tables to the version of this program; several processes may do so at once.
+
+        Raises
+        ------
+        UsageError : they are of a newer version; nothing is changed.
+        """
+        try:
+            with self._migrating() as config:
+                command.upgrade(config, "head")
+        except CommandError as error:
+            raise UsageError(
+                "expected a schema that this program knows, found a newer one; install the program "
+                "that made it, or take it back with that one: carina migrate --to REVISION"
+            ) from error
+
+    def step_back(self, revision: str) -> None:
+        """Take the tables back to an earlier revision, for an older program.
+
+        Every other process is stopped meanwhile.
+
+        Raises
+        ------
+        UsageError : there is no such earlier revision; nothing is changed.
+        """
+        try:
+            with self._migrating() as config:
+                command.downgrade(config, revision)
+        except CommandError as error:
+            raise UsageError(
+                f"expected an earlier revision of the schema, found {revision!r}; "
+                "see service/store/migrations/versions"
+            ) from error
+
+    @contextmanager
+    def _migrating(self) -> Iterator[Config]:
+        """Open a transaction that changes the tables, one process at a time."""
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with self._write() as connection:
             advisory_lock(connection, MIGRATION_LOCK)
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            yield config
 
     def counts(self) -> dict[str, int]:
         """Count what is kept and what waits: for metrics and the health page."""

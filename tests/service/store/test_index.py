@@ -16,7 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from service.errors import (
     ConflictError,
@@ -622,4 +622,31 @@ def test_the_migrations_go_down_and_up_again(index_url: str) -> None:
         assert set(inspect(connection).get_table_names()) == {"alembic_version"}
     index.migrate()
     assert index.counts()["studies"] == 0
+    index.close()
+
+
+def test_the_schema_goes_back_for_an_older_program_and_keeps_what_that_knows(
+    index_url: str,
+) -> None:
+    index = Index(index_url)
+    index.migrate()
+    index.add_instance(FILM, STUDY, PATIENT, AUDIT)
+    with pytest.raises(UsageError):
+        index.step_back("9999")
+    index.step_back("0002")
+    with index._read() as connection:
+        assert "merges" not in inspect(connection).get_table_names()
+    index.migrate()
+    assert index.instance(FILM.sop_instance_uid) == FILM
+    assert index.merges() == ()
+    index.close()
+
+
+def test_a_program_that_meets_a_newer_schema_changes_nothing_and_says_so(tmp_path: Path) -> None:
+    index = Index(f"sqlite:///{tmp_path / 'carina.sqlite'}")
+    index.migrate()
+    with index._write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(UsageError, match="newer"):
+        index.migrate()
     index.close()
