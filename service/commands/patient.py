@@ -15,6 +15,7 @@ def merge(settings: Settings, merged_id: str, patient_id: str, reason: str) -> i
     ConflictError : the first was merged before.
     NotFoundError : one of them is not known.
     """
+    app.configure_logging(settings)
     parts = app.build(settings, "enqueue")
     try:
         parts.engine.start()

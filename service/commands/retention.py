@@ -14,6 +14,7 @@ from service.store.objects import open_objects
 
 def run(settings: Settings, *, dry_run: bool) -> int:
     """Delete what is due, or only tell: one line for each study, then the counts."""
+    app.configure_logging(settings)
     keep = keep_by(settings)
     objects = open_objects(
         settings.object_store_url, settings.object_store_endpoint, settings.data_dir / "objects"

@@ -15,6 +15,7 @@ def delete(settings: Settings, study_uid: str, reason: str) -> int:
     NotFoundError : there is no such study.
     OutOfResourcesError : the object store is away; the study is gone, its bytes follow.
     """
+    app.configure_logging(settings)
     parts = app.build(settings, "enqueue")
     try:
         parts.engine.start()

@@ -25,6 +25,7 @@ from service.jobs.delivery import MOST_ATTEMPTS
 from service.jobs.engine import Engine, Role, clock, digest
 from service.records import OWN_SOURCE, AuditEvent, Patient, StudyResult
 from service.settings import Settings
+from service.store.deletions import sweep
 from tests.service.jobs.science import (
     SMALL,
     SMALL_RISK,
@@ -67,7 +68,7 @@ def make(ward: Ward, pacs: Pacs, tmp_path: Path) -> Iterator[MakeEngine]:
 
     def start(role: Role = "all", database_url: str = "", **named: object) -> Engine:
         settings = Settings(data_dir=tmp_path, database_url=database_url, workers=2)
-        engine = Engine(settings, ward.index, ward.objects, SMALL, role=role,
+        engine = Engine(settings, ward.index, ward.objects, named.pop("models", SMALL), role=role,
                         risk_models=SMALL_RISK, outbox=outbox(pacs, "PACS@host:104"),
                         **named)  # type: ignore[arg-type]  # fmt: skip
         engine.start()
@@ -377,6 +378,7 @@ from pathlib import Path
 from dataclasses import replace
 from service.jobs.engine import Engine
 from service.settings import Settings
+from service.store.deletions import sweep
 from tests.service.jobs.science import SMALL, SMALL_RISK, Pacs, Ward, film, outbox, score
 
 def slow(radiograph, structures):
@@ -429,3 +431,80 @@ def test_a_kill_in_the_middle_loses_nothing_and_repeats_nothing(ward: Ward, tmp_
         kept = Counter(one.modality for one in ward.index.instances(study))
         assert kept == {"CR": 1, "SR": 1, "SEG": 1}
     assert ward.index.counts()["deliveries_delivered"] == 6
+
+
+def test_a_study_that_was_deleted_and_is_sent_again_is_scored_at_once(
+    ward: Ward, make: MakeEngine
+) -> None:
+    engine = make()
+    ds = film()
+    study = ward.take(ds)
+    until(lambda: scored(ward, study))
+    first = ward.index.current_result(study)
+    assert first is not None
+    ward.index.delete_study(study, "wrong patient", AUDIT)
+    assert ward.take(ds) == study
+    until(lambda: scored(ward, study))
+    again = ward.index.current_result(study)
+    assert again is not None
+    assert again.result_id != first.result_id
+    assert engine.recover() == 0
+
+
+def test_a_study_that_is_deleted_while_it_is_judged_ends_without_a_result(
+    ward: Ward, make: MakeEngine, tmp_path: Path
+) -> None:
+    judging, deleted = threading.Event(), threading.Event()
+
+    def wait(*given: object, **named: object) -> object:
+        judging.set()
+        deleted.wait(60)
+        return SMALL.score(*given, **named)  # type: ignore[arg-type]
+
+    engine = make(models=replace(SMALL, score=wait))
+    study = ward.take(film())
+    assert judging.wait(60)
+    ward.index.delete_study(study, "wrong patient", AUDIT)
+    sweep(ward.index, ward.objects)
+    deleted.set()
+    job = f"study-{digest(study)}-1"
+    until(lambda: (found := engine._job(job)) is not None and found.status == "SUCCESS")
+    assert ward.index.results(study) == ()
+    assert not [one for one in (tmp_path / "objects").rglob("*") if one.is_file()]
+
+
+def test_after_a_merge_the_film_is_compared_with_the_other_identifiers_film(
+    ward: Ward, make: MakeEngine
+) -> None:
+    engine = make()
+    earlier = ward.take(film(patient_id="P1", day="20260101"))
+    later = ward.take(film(patient_id="P2", day="20260201"))
+    until(lambda: scored(ward, earlier, later))
+    assert ward.index.patient_results("P2")[0].change is None
+    merge, stale = ward.index.merge_patients("P1", "P2", "registered twice", AUDIT)
+    assert (merge.patient_id, stale) == ("P2", (later,))
+    for study in stale:
+        engine.study_arrived(study)
+    until(lambda: scored(ward, later))
+    changed = ward.index.current_result(later)
+    assert changed is not None
+    assert changed.change is not None
+    assert changed.change.prior_study_uid == earlier
+
+
+def test_what_is_older_than_the_rules_keep_is_deleted_once_a_day(
+    ward: Ward, make: MakeEngine
+) -> None:
+    now = clock()
+    engine = make(clock=lambda: now)
+    engine.settings = engine.settings.model_copy(update={"keep_films_days": 30})
+    study = ward.take(film())  # received on the first of March
+    until(lambda: scored(ward, study))
+    until(lambda: {one.state for one in ward.index.deliveries()} == {"delivered"})
+    three = now.replace(hour=3, minute=0, second=0, microsecond=0)
+    for _ in range(2):  # two workers tell the same minute
+        engine.every_minute(three)
+    until(lambda: not ward.index.studies())
+    until(lambda: ward.index.counts()["leftovers"] == 0)
+    assert [one.action for one in ward.index.audits()].count("delete") == 1
+    engine.every_minute(three + timedelta(minutes=1))
