@@ -151,7 +151,21 @@ def _dispatch(options: argparse.Namespace) -> int:
         return _run_training(options)
     if options.command in ("patient", "study", "retention"):
         return _run_keeping(options)
+    if options.command == "export":
+        return _run_export(options)
     return _run_service(options)
+
+
+def _run_export(options: argparse.Namespace) -> int:
+    from service.commands import export, serve
+
+    return export.labels_to(
+        serve.settings_from(options),
+        options.output,
+        pseudonyms=options.pseudonyms,
+        comments=options.comments,
+        superseded=options.all,
+    )
 
 
 def _run_science(options: argparse.Namespace) -> int:
