@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -91,6 +92,9 @@ def configure_logging(settings: Settings) -> None:
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr)
     # pydicom's warnings quote the offending value, which may be a patient's name.
     logging.getLogger("pydicom").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
+    # pynetdicom's errors quote what a peer sent, line breaks and control characters included.
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
 
 @dataclass(slots=True)

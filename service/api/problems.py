@@ -81,6 +81,21 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(LastResort)
+    made = app.openapi
+    app.openapi = lambda: _described(made())  # type: ignore[method-assign]  # FastAPI's own way
+
+
+def _described(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document with the media types that errors have; FastAPI writes JSON for all."""
+    for path, methods in document["paths"].items():
+        kind = FHIR_TYPE if path.startswith(FHIR_PREFIX) else PROBLEM_TYPE
+        for operation in methods.values():
+            for status, answer in operation["responses"].items():
+                content = answer.get("content", {})
+                if status.startswith("4") and "application/json" in content:
+                    schema = content.pop("application/json")
+                    content[kind] = {} if kind == FHIR_TYPE else schema
+    return document
 
 
 def operation_outcome(

@@ -24,6 +24,7 @@ class Refused:
     sop_class_uid: str
     sop_instance_uid: str
     status: int
+    message: str
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ class Stored:
                     "ReferencedSOPClassUID": one.sop_class_uid,
                     "ReferencedSOPInstanceUID": one.sop_instance_uid,
                     "FailureReason": one.status,
+                    "ErrorComment": one.message,  # as in PS3.7 C: what is wrong, for people
                 }
             )
             for one in self.refused
@@ -84,12 +86,13 @@ class Stored:
 
 def refusal(error: CarinaError, sop_class_uid: str = "", sop_instance_uid: str = "") -> Refused:
     """An error as a failure of one object."""
-    return Refused(sop_class_uid, sop_instance_uid, error.dicom_status)
+    return Refused(sop_class_uid, sop_instance_uid, error.dicom_status, error.message)
 
 
 def other_study(sop_class_uid: str, sop_instance_uid: str) -> Refused:
     """An object sent to the address of a study that it does not belong to."""
-    return Refused(sop_class_uid, sop_instance_uid, _STUDY_MISMATCH)
+    message = "expected an object of the study in the address, found one of another study"
+    return Refused(sop_class_uid, sop_instance_uid, _STUDY_MISMATCH, message)
 
 
 def boundary_of(content_type: str) -> bytes | None:
