@@ -40,7 +40,12 @@ def scripts(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("source", "most_kb"),
-    [("src/worklist.ts", 100), ("src/patient.ts", 100), ("src/study.ts", 300)],
+    [
+        ("src/worklist.ts", 100),
+        ("src/patient.ts", 100),
+        ("src/study.ts", 300),
+        ("src/review.ts", 300),
+    ],
 )
 def test_the_scripts_of_a_page_stay_small(built: Assets, source: str, most_kb: int) -> None:
     sizes = [len(built.file(name).gzipped or b"") for name in scripts(source)]

@@ -29,6 +29,7 @@ CHROMIUM = shutil.which("chromium")
 AXE = BUILT.parent.parent / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 STUDY = "/studies/1.2.826.0.1.{}.{}"
 SIZES = ((1280, 800), (1920, 1080), (820, 1180))
+REVIEW = f"{STUDY.format(1001, 1)}/review"
 PAGES = ("/", "/patients/P-1001", STUDY.format(1001, 1), "/models", "/audit")
 AXE_RUNS = tuple(zip(PAGES, ("dark", "light", "light", "light", "dark"), strict=True))
 PINCH = """() => {
@@ -274,6 +275,33 @@ def test_two_fingers_zoom_a_film(
     page.evaluate(PINCH)
     expect(page.locator("[data-readout]")).to_contain_text("zoom 2.00")
     context.close()
+
+
+def test_a_click_bends_a_contour_at_once_and_the_label_is_kept(
+    page: Page, address: tuple[str, Services]
+) -> None:
+    page.goto(REVIEW)
+    page.wait_for_selector("canvas[data-ready]", timeout=60_000)
+    canvas, said = page.locator("canvas[data-viewer]"), page.locator("[data-drawn]")
+    with page.expect_response(re.compile("/review/field/right_lung")):
+        page.keyboard.press("x")
+    expect(said).to_have_text(re.compile("unchanged"))
+    box = canvas.bounding_box()
+    assert box is not None
+    canvas.click(position={"x": 0.4 * box["width"], "y": 0.5 * box["height"]})
+    expect(said).to_have_text(re.compile("Redrawn"))
+    page.keyboard.press("u")
+    expect(said).to_have_text(re.compile("unchanged"))
+    page.keyboard.press("ArrowLeft")  # the canvas has the focus: a mark moves, Enter acts there
+    page.keyboard.press("Enter")
+    expect(said).to_have_text(re.compile("Redrawn"))
+    page.locator("select[name=value_left_upper]").select_option("2")
+    page.locator("[data-accept]").click()
+    page.get_by_role("button", name="Keep", exact=True).click()
+    expect(page.get_by_text("Left upper corrected to 2 of 3")).to_be_visible()
+    (kept,) = address[1].index.reviews(study_uid="1.2.826.0.1.1001.1")
+    assert [one.verdict for one in kept.scores].count("accepted") == 6
+    assert [one.name for one in kept.contours] == ["right_lung"]
 
 
 def test_a_theme_is_kept_and_follows_the_system_until_chosen(page: Page) -> None:
