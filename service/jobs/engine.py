@@ -34,7 +34,7 @@ from service.jobs.pipeline import Models, default_models
 from service.jobs.places import Places, open_places
 from service.jobs.risk import RiskModels, default_risk_models, fill_course, run_risk
 from service.jobs.watch import Watch
-from service.records import Study
+from service.records import Study, StudyResult
 from service.settings import Settings
 from service.store import retention
 from service.store.deletions import sweep
@@ -367,18 +367,24 @@ class Engine:
         except NotFoundError:
             return
         self.risk_due(study.patient_id)
-        later = pipeline.next_study(self.index, study)
-        if later is not None:
-            other = self.index.study(later.study_uid)
-            prior = pipeline.newest_prior(self.index, other)
-            if not pipeline.is_up_to_date(later, other, prior):
-                self._enqueue_study(other, f"after-{kept}")
+        # This study as well: its prior may have come into force while it was judged.
+        own = self.index.current_result(study_uid)
+        for result in (own, pipeline.next_study(self.index, study)):
+            if result is not None:
+                self._judge_again_if_due(result, kept)
         job = EnqueueOptions(
             queue_name=DELIVERIES,
             workflow_name="carina_delivery",
             workflow_id=f"deliver-{kept}",
         )
         self._enqueue(job, kept)
+
+    def _judge_again_if_due(self, result: StudyResult, kept: str) -> None:
+        """Enqueue the study of a result that has not seen every film or the right prior."""
+        study = self.index.study(result.study_uid)
+        prior = pipeline.newest_prior(self.index, study)
+        if not pipeline.is_up_to_date(result, study, prior):
+            self._enqueue_study(study, f"after-{kept}")
 
     def compute_risk(self, patient_id: str, at: datetime, *, late: bool = False) -> None:
         """Append one risk to a patient's series; what breaks here breaks for this patient only.

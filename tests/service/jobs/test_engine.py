@@ -18,11 +18,15 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
+from models.radiograph import Radiograph
+from models.severity.predict import Severity
+from models.structures.predict import Structures
 from service.errors import OutOfResourcesError, UsageError
 from service.jobs import engine as engine_module
 from service.jobs import workflows
 from service.jobs.delivery import MOST_ATTEMPTS
 from service.jobs.engine import Engine, Role, clock, digest
+from service.jobs.pipeline import run_study
 from service.records import OWN_SOURCE, AuditEvent, Patient, StudyResult
 from service.settings import Settings
 from service.store.deletions import sweep
@@ -138,6 +142,33 @@ def test_a_prior_that_comes_late_has_the_later_study_compared(ward: Ward, make: 
     until(lambda: scored(ward, after))
     before = ward.take(film(day="20260227", grey=0.25))
     until(lambda: scored(ward, before) and len(ward.index.results(after)) == 2)
+    result = ward.index.current_result(after)
+    assert result is not None
+    assert result.change is not None
+    assert result.change.prior_study_uid == before
+
+
+def test_a_study_whose_prior_came_into_force_while_it_was_judged_is_compared_after_all(
+    ward: Ward, make: MakeEngine
+) -> None:
+    before = ward.take(film(day="20260227", grey=0.25))
+    after = ward.take(film(day="20260301", grey=0.5))
+    engine = make("enqueue")
+
+    def overtaken(radiograph: Radiograph, structures: Structures) -> Severity:
+        if ward.index.current_result(before) is None:
+            run_study(before, ward.index, ward.objects, SMALL, clock())
+            engine.follow(before, "first")  # sees no result of the later study yet
+        return SMALL.score(radiograph, structures)
+
+    kept = run_study(
+        after, ward.index, ward.objects, replace(SMALL, score=overtaken), clock(), result_id="late"
+    )
+    assert kept is not None
+    assert kept.prior_sop_instance_uid is None
+    engine.follow(after, kept.result_id)
+    make("work")
+    until(lambda: len(ward.index.results(after)) == 2)
     result = ward.index.current_result(after)
     assert result is not None
     assert result.change is not None
