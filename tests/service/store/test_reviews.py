@@ -28,7 +28,10 @@ AUDIT = AuditEvent(NOW, "reader", "write", "success", "P1", "1.2.3")
 SEVERITY = SeverityFinding(2.5, 4.0, 3.0, 5.0, 9.0, (1.0, 2.0, 3.0, 0.5, 1.5, 1.0), "severity-1")
 REVIEW = Review(
     "v1", "1.2.3", "P1", "r-1.2.3", "1.2.3.1", "reader", NOW, "severity-1",
-    (ScoreReview("extent", "corrected", 4.0, 5.5), ScoreReview("left_upper", "rejected", 0.5, None)),
+    (
+        ScoreReview("extent", "corrected", 4.0, 5.5),
+        ScoreReview("left_upper", "rejected", 0.5, None),
+    ),
     (ContourReview("left_lung", "ab/cd/9", 0.93),),
     "Effusion on the left",
 )  # fmt: skip
