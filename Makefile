@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .make
 
-.PHONY: help demo test setup setup-test frontend lint types imports islands unit slow bench bench-severity bench-registration bench-risk figures demo-films clean
+.PHONY: help demo test setup setup-test frontend lint types imports islands unit slow bench bench-severity bench-registration bench-risk bench-node figures demo-films clean
 
 help:
 	@echo "make demo      set up and serve a sample ward (pages on http://127.0.0.1:8080)"
@@ -68,6 +68,9 @@ bench-severity: setup-test
 bench-registration: setup-test
 	@status=0; for one in registration registration_speed; do \
 		$(BIN)/python -m benchmarks.$$one || status=1; done; exit $$status
+
+bench-node: setup-test
+	$(BIN)/python -m benchmarks.node
 
 bench-risk: setup-test
 	@status=0; for one in ventilation outpatient; do \

@@ -75,10 +75,9 @@ class Watch(threading.Thread):
     def run(self) -> None:
         """Look until told to end."""
         while not self._ended.wait(_LOOK_S):
-            for _ in range(len(self.waiting)):
-                study, since = self.waiting.popleft()
-                if not self._is_seen(study, since):
-                    self.waiting.append((study, since))
+            for study, since in list(self.waiting):
+                if self._is_seen(study, since):
+                    self.waiting.remove((study, since))  # only now: it is waited for until seen
 
     def _is_seen(self, study: str, since: float) -> bool:
         result = self._client.get(f"/api/v1/studies/{study}").raise_for_status().json()["result"]
