@@ -32,6 +32,7 @@ from service.jobs import commitment, delivery, pipeline, workflows
 from service.jobs.delivery import Outbox, default_outbox
 from service.jobs.pipeline import Models, default_models
 from service.jobs.places import Places, open_places
+from service.jobs.priority import give_way
 from service.jobs.risk import RiskModels, default_risk_models, fill_course, run_risk
 from service.jobs.watch import Watch
 from service.records import Study, StudyResult
@@ -351,6 +352,7 @@ class Engine:
 
     def score(self, study_uid: str, identifier: str) -> str | None:
         """Judge a study; give the identifier of the result in force."""
+        give_way()
         result = pipeline.run_study(
             study_uid, self.index, self.objects, self.science.models, self.clock(),
             result_id=identifier,
