@@ -125,7 +125,8 @@ class WaitingUpperLayer(DULServiceProvider):
         super()._read_pdu_data()
         asked = self.event_queue.queue and self.event_queue.queue[-1] == "Evt6"
         if self.state_machine.current_state == "Sta2" and not asked:
-            cast("queue.Queue[Any]", self.to_user_queue).put(None)  # else nobody hears of it before ACSE's timeout
+            # Else nobody hears of it before ACSE's timeout.
+            cast("queue.Queue[Any]", self.to_user_queue).put(None)
 
     def kill_dul(self) -> None:
         """End the thread at its next turn, which is now."""
