@@ -1,4 +1,4 @@
-"""Pages that are lists: the worklist, the model cards, the audit trail."""
+"""Pages that are lists: the worklist and the model cards."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ from service.dashboard.visitor import (
     SEE_OTHER,
     PageRoute,
     Visitor,
-    administrator,
     anybody,
 )
 
 routes = APIRouter(route_class=PageRoute)
 
 PAGE_ROWS = 50
-AUDIT_ROWS = 100
 SORTS = {"risk": True, "change": True, "severity": True, "name": False, "ward": False}
 """Columns that sort, and whether the largest comes first when they are first clicked."""
 
@@ -121,30 +119,3 @@ def worklist_page(
 def models_page(visitor: Annotated[Visitor, Depends(anybody)]) -> Response:
     """What each model is, what it was made from, how well it does and where it must not be used."""
     return visitor.show("models.html", cards=cards.served(visitor.desk.services.settings))
-
-
-@routes.get("/audit")
-def audit_page(
-    visitor: Annotated[Visitor, Depends(administrator)],
-    patient: Text = "",
-    actor: Text = "",
-    page: PageNumber = 1,
-) -> Response:
-    """Who did what to which patient's data, newest first."""
-    index, zone = visitor.desk.services.index, visitor.desk.zone
-    found = index.audits(
-        patient_id=patient or None,
-        actor=actor or None,
-        limit=AUDIT_ROWS + 1,
-        offset=(page - 1) * AUDIT_ROWS,
-    )
-    visitor.saw_list("audit", min(len(found), AUDIT_ROWS))
-    return visitor.show(
-        "audit.html",
-        events=[(one, zone.exact(one.at)) for one in found[:AUDIT_ROWS]],
-        patient=patient,
-        actor=actor,
-        page=page,
-        more=len(found) > AUDIT_ROWS,
-        query=urlencode({k: v for k, v in (("patient", patient), ("actor", actor)) if v}),
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 
 from service.context import Services
-from service.dashboard import door, lists, patient_view, review_view, study_view
+from service.dashboard import audit_view, door, lists, patient_view, review_view, study_view
 from service.dashboard.assets import Assets
 from service.dashboard.film import Films
 from service.dashboard.moments import Zone
@@ -42,6 +42,7 @@ def router(services: Services, assets: Assets | None = None) -> APIRouter:
     for part in (
         door.routes,
         lists.routes,
+        audit_view.routes,
         review_view.routes,
         study_view.routes,
         patient_view.routes,

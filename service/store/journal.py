@@ -75,15 +75,27 @@ class Journal(Database):
         *,
         patient_id: str | None = None,
         actor: str | None = None,
+        action: str | None = None,
+        study_uid: str | None = None,
+        since: datetime | None = None,
+        before: datetime | None = None,
         limit: int = 100,
         offset: int = 0,
     ) -> tuple[AuditEvent, ...]:
-        """Give the audit rows, newest first."""
+        """Give the audit rows from `since` until just before `before`, newest first."""
         query = select(AUDITS).order_by(AUDITS.c.number.desc()).limit(limit).offset(offset)
         if patient_id is not None:
             query = query.where(AUDITS.c.patient_id == patient_id)
         if actor is not None:
             query = query.where(AUDITS.c.actor == actor)
+        if action is not None:
+            query = query.where(AUDITS.c.action == action)
+        if study_uid is not None:
+            query = query.where(AUDITS.c.study_uid == study_uid)
+        if since is not None:
+            query = query.where(AUDITS.c.at >= since)
+        if before is not None:
+            query = query.where(AUDITS.c.at < before)
         with self._read() as connection:
             return tuple(payloads.audit(row) for row in connection.execute(query).mappings())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from fastapi.testclient import TestClient
 from models import phantom
 from service.context import Services
 from service.dashboard import views
+from service.dashboard.moments import Zone
 from service.dashboard.pages import segment
-from service.records import RESEARCH_USE, Instance, Patient, Study
+from service.records import RESEARCH_USE, AuditEvent, Instance, Patient, Study
 from tests.conftest import ROOT
 from tests.service.dashboard import ward
 from tests.service.dashboard.conftest import Visit, bare
@@ -344,6 +346,34 @@ class TestRoles:
         assert [one.detail for one in found][:3] == ["study page", "patient page", "worklist: 12"]
         assert found[1].patient_id == "P-1009"
         assert "patient page" in text(admin.page("/audit?patient=P-1009"))
+
+    def test_the_audit_is_searched_by_action_study_and_day(
+        self, admin: Visit, services: Services
+    ) -> None:
+        midnight = datetime(2020, 3, 2, tzinfo=Zone.named(services.settings.time_zone).rules)
+        event = AuditEvent(midnight, "ada", "export", "success", study_uid="9.8.7", detail="odd")
+        services.index.add_audit(event)
+        for query in ("study=9.8.7", "action=export&first=2020-03-02&last=2020-03-02"):
+            assert "odd" in text(admin.page(f"/audit?{query}")), query
+        for query in ("study=9.8", "study=9.8.7&last=2020-03-01", "study=9.8.7&first=2020-03-03"):
+            assert "Nothing matches" in text(admin.page(f"/audit?{query}")), query
+
+    def test_a_day_that_cannot_be_read_is_named_and_nothing_is_shown(self, admin: Visit) -> None:
+        for day in ("yesterday", "0001-01-01", "9999-12-31", "<b>"):
+            page = admin.page(f"/audit?last={day}")
+            assert f"found “{day}”" in text(page)
+            assert not page.select("tbody tr")
+
+    def test_further_pages_of_the_audit_keep_the_search(
+        self, admin: Visit, services: Services
+    ) -> None:
+        at = datetime(2020, 1, 1, tzinfo=UTC)
+        events = [AuditEvent(at, "b&c", "export", "success", detail=f"row {n}") for n in range(101)]
+        services.index.add_audits(events)
+        older = admin.page("/audit?actor=b%26c").select_one("a[rel=next]")
+        assert older is not None
+        rows = admin.page(str(older["href"])).select("tbody tr")
+        assert [text(one.select("td")[5]) for one in rows] == ["row 0"]
 
     def test_a_page_that_renews_itself_is_one_viewing(
         self, app: FastAPI, services: Services

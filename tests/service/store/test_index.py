@@ -472,6 +472,16 @@ def test_audit_rows_are_found_by_patient_and_by_actor(index: Index) -> None:
     assert index.audits(limit=1, offset=1) == (AUDIT,)
 
 
+def test_audit_rows_are_found_by_action_by_study_and_by_time(index: Index) -> None:
+    later = replace(AUDIT, at=NOW + HOUR, action="read", study_uid="9.9")
+    index.add_audits((AUDIT, later))
+    assert index.audits(action="read") == (later,)
+    assert index.audits(study_uid="1.2.3") == (AUDIT,)
+    assert index.audits(since=NOW + HOUR) == (later,)
+    assert index.audits(before=NOW + HOUR) == (AUDIT,)
+    assert index.audits(since=NOW, before=NOW + HOUR, action="read") == ()
+
+
 def test_deliveries_wait_longer_after_each_attempt(filled: Index) -> None:
     filled.add_result(RESULT, AUDIT)
     new = Delivery("d1", "r1", "PACS@host:104", "2.25.1", "waiting", 0, NOW)
