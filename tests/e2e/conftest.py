@@ -44,9 +44,9 @@ def lonely_node(tmp_path: Path) -> Iterator[Node]:
     found.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Debian's Chromium, headless."""
+    """Debian's Chromium, headless; its driver runs an event loop here, so it ends with a module."""
     if not CHROMIUM.is_file():
         pytest.skip("left out: Chromium is not installed (Debian: apt install chromium)")
     from playwright.sync_api import sync_playwright

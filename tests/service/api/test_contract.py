@@ -16,6 +16,9 @@ from service.records import Role
 
 from .conftest import Stage
 
+pytestmark = pytest.mark.filterwarnings(  # a thread of the service drew a number meanwhile
+    "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
+)
 CHECKS = [not_a_server_error, response_schema_conformance, content_type_conformance]
 
 
