@@ -319,6 +319,12 @@ def test_a_theme_is_kept_and_follows_the_system_until_chosen(page: Page) -> None
     assert page.evaluate(ground) == dark
 
 
+def test_paper_is_white_whatever_the_screen_is(page: Page) -> None:
+    page.emulate_media(color_scheme="dark", media="print")
+    page.goto("/patients/P-1001")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_no_page_is_wider_than_its_screen(page: Page, path: str) -> None:
     page.goto(path)
