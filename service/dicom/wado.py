@@ -40,7 +40,7 @@ _MEDIA_TYPES = {  # PS3.18 table 8.7.3-5
     "1.2.840.10008.1.2.4.202": "image/jphc",
     "1.2.840.10008.1.2.4.203": "image/jphc",
 }
-_MAX_DECODED_BYTES = 512 << 20
+MOST_DECODED_BYTES = 512 << 20
 _PICTURES = {"image/jpeg": "JPEG", "image/png": "PNG"}
 
 
@@ -99,6 +99,7 @@ def frames(data: bytes, numbers: list[int], *, as_stored: bool, decoding: Decodi
     ------
     NotFoundError : the object has no such frame, or no pixel data.
     InvalidObjectError : the pixel data cannot be decoded.
+    UsageError : the frames are more than can be held at once.
     """
     ds = _parse(data)
     count = max(whole(ds, "NumberOfFrames", 1), 1)
@@ -110,8 +111,20 @@ def frames(data: bytes, numbers: list[int], *, as_stored: bool, decoding: Decodi
         with _plainly("expected frames that can be told apart"):
             stored = dict(enumerate(generate_frames(ds.PixelData, number_of_frames=count), 1))
             return [Part(kind, stored[number]) for number in numbers]
-    kind = f"{OCTETS}; transfer-syntax={NATIVE}"
-    return [Part(kind, _pixels(ds, number, syntax, data, decoding)) for number in numbers]
+    decoded: dict[int, bytes] = {}
+    for number in numbers:
+        if number not in decoded:
+            decoded[number] = _pixels(ds, number, syntax, data, decoding)
+            _bound(decoded.values())
+    return [Part(f"{OCTETS}; transfer-syntax={NATIVE}", decoded[number]) for number in numbers]
+
+
+def _bound(held: Iterable[bytes]) -> None:
+    if sum(map(len, held)) > MOST_DECODED_BYTES:
+        raise UsageError(
+            f"expected frames of at most {MOST_DECODED_BYTES >> 20} MB together, found more; "
+            "ask for fewer frames at once"
+        )
 
 
 def rendered(
@@ -179,9 +192,9 @@ def _frame_bytes(ds: Dataset) -> int | None:
     """Size of one native frame, None where frames do not begin at whole bytes."""
     shape = [whole(ds, keyword) for keyword in ("Rows", "Columns", "BitsAllocated")]
     bits = shape[0] * shape[1] * shape[2] * whole(ds, "SamplesPerPixel", 1)
-    if bits > 8 * _MAX_DECODED_BYTES:
+    if bits > 8 * MOST_DECODED_BYTES:
         raise InvalidObjectError(
-            f"expected a frame of at most {_MAX_DECODED_BYTES >> 20} MB, found a larger one"
+            f"expected a frame of at most {MOST_DECODED_BYTES >> 20} MB, found a larger one"
         )
     return bits // 8 if bits % 8 == 0 else None
 

@@ -11,31 +11,21 @@ from pathlib import Path
 import pytest
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
     RLELossless,
 )
 
 from service.decoding import InProcess
 from service.dicom import dicom_json, wado
 from service.dicom.header import read_file_header, read_header
-from service.errors import InvalidObjectError, NotFoundError
+from service.errors import InvalidObjectError, NotFoundError, UsageError
 from tests.service.dicom.conftest import Ward
 from tests.service.dicom.films import as_file, film
+from tests.service.dicom.hostile import SYNTAXES, deep, whole
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
-SYNTAXES = [
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-]
-
-
-def whole(data: bytes, dice: random.Random) -> bytes:
-    return data
+# Unlike those of hostile.py these also break the preamble and the file meta group.
 
 
 def truncated(data: bytes, dice: random.Random) -> bytes:
@@ -57,14 +47,6 @@ def huge_length(data: bytes, dice: random.Random) -> bytes:
 def spliced(data: bytes, dice: random.Random) -> bytes:
     at, until = sorted(dice.randrange(132, len(data)) for _ in range(2))
     return data[:at] + data[until:]
-
-
-def deep(data: bytes, dice: random.Random) -> bytes:
-    """Sequences of undefined length, one inside the other, before the study is named."""
-    level = b"\x08\x00\x15\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
-    closing = b"\xfe\xff\x0d\xe0\0\0\0\0" + b"\xfe\xff\xdd\xe0\0\0\0\0"
-    start, levels = 144 + int.from_bytes(data[140:144], "little"), dice.choice([10, 900, 20_000])
-    return data[:start] + level * levels + closing * dice.choice([0, levels]) + data[start:]
 
 
 def renamed(data: bytes, dice: random.Random) -> bytes:
@@ -163,3 +145,33 @@ def test_a_value_of_many_megabytes_is_cut_not_kept():
     value = b"A" * (4 << 20)
     element = struct.pack("<HH2sHI", 0x0010, 0x0010, b"UN", 0, len(value)) + value
     assert len(read_header(element, ExplicitVRLittleEndian)["PatientName"]) <= 1024
+
+
+class Counting(InProcess):
+    """Counts what is decoded."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+
+    def frame(self, data: bytes, number: int) -> bytes:
+        self.frames += 1
+        return super().frame(data, number)
+
+
+def test_a_frame_that_is_asked_for_many_times_is_decoded_and_held_once():
+    counting = Counting()
+    parts = wado.frames(as_file(compressed()), [1] * 200, as_stored=False, decoding=counting)
+    assert len(parts) == 200
+    assert counting.frames == 1
+    assert len({id(part.body) for part in parts}) == 1
+
+
+def test_more_frames_than_can_be_held_are_refused(monkeypatch):
+    monkeypatch.setattr(wado, "MOST_DECODED_BYTES", 150)
+    ds = film(shape=(8, 8))
+    ds.NumberOfFrames = 2
+    ds.PixelData = ds.PixelData * 2
+    data, here = as_file(ds), InProcess()
+    assert len(wado.frames(data, [2], as_stored=False, decoding=here)) == 1
+    with pytest.raises(UsageError, match="fewer frames"):
+        wado.frames(data, [1, 2], as_stored=False, decoding=here)
