@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +33,7 @@ from service.errors import OutOfResourcesError
 
 PROCESSES = 2  # at once; more films wait their turn
 LONGEST_ANSWER = 1 << 16
+START_S = 60.0  # on a machine that is busy with other things
 KEPT_BYTES = 128 << 20  # of memory between films
 _SECRETS = ("CARINA_", "AWS_", "PG")
 _log = structlog.get_logger(__name__)
@@ -128,9 +130,14 @@ class Decoder:
         return self._ask("frame", data, number)[1].tobytes()
 
     def warm(self) -> None:
-        """Start a process ahead of the first film."""
-        with self._borrowed():
-            pass
+        """Start a process ahead of the first film.
+
+        Raises
+        ------
+        OutOfResourcesError : no process can be started.
+        """
+        with self._borrowed() as process:
+            process.wait_ready()
 
     def pids(self) -> list[int]:
         """The processes that wait for a film."""
@@ -195,25 +202,38 @@ class _Process:
 
     def __init__(self, memory_mb: int, timeout_s: float) -> None:
         self._memory = -1
+        self._is_ready = False
         try:
             self._memory = os.memfd_create("carina-film")
             self._child = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "service.decoding", str(self._memory), str(memory_mb),
-                 str(timeout_s)],
+                _program(self._memory, memory_mb, timeout_s),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 env=_environment(), pass_fds=(self._memory,),
             )  # fmt: skip
         except OSError as error:
             if self._memory >= 0:
                 os.close(self._memory)
-            raise OutOfResourcesError(
-                f"expected a process to decode films in, found: {error.strerror}; send it again"
-            ) from error
+            raise _not_started(str(error.strerror)) from error
 
     @property
     def pid(self) -> int:
         """Its number in the system."""
         return self._child.pid
+
+    def wait_ready(self) -> None:
+        """Wait until the process can take a question; its start is no film's fault.
+
+        Raises
+        ------
+        OutOfResourcesError : it does not start, or ends before.
+        """
+        if self._is_ready:
+            return
+        try:
+            self._line(START_S)
+        except _EndedError as error:
+            raise _not_started(f"that the decoder {error}") from error
+        self._is_ready = True
 
     def ask(
         self, task: str, data: bytes, number: int, timeout_s: float
@@ -223,7 +243,9 @@ class _Process:
         Raises
         ------
         _EndedError : there is none, and the process is of no more use.
+        OutOfResourcesError : the process did not start.
         """
+        self.wait_ready()
         if len(data) > MAX_FILE_BYTES:
             return _TOO_LARGE, np.empty(0, np.uint8)
         question = {"task": task, "size": len(data), "number": number}
@@ -245,12 +267,13 @@ class _Process:
         self._child.stdin.flush()
 
     def _line(self, timeout_s: float) -> bytes:
-        """One line of the process, which may start only now."""
+        """One line of the process, whole within the time."""
         if self._child.stdout is None:
             raise _EndedError("has no pipe")
         line, descriptor = b"", self._child.stdout.fileno()
+        end = time.monotonic() + timeout_s
         while not line.endswith(b"\n"):
-            if not select.select([descriptor], [], [], timeout_s)[0]:
+            if not select.select([descriptor], [], [], max(0.0, end - time.monotonic()))[0]:
                 raise _EndedError(f"was not done after {timeout_s:g} s", is_bound=True)
             more = os.read(descriptor, LONGEST_ANSWER)
             if not more:
@@ -275,6 +298,18 @@ class _Process:
                 with suppress(OSError):
                     pipe.close()
         os.close(self._memory)
+
+
+def _program(memory: int, memory_mb: int, timeout_s: float) -> list[str]:
+    """The command of a decoding process, which ends in `serve`."""
+    words = (memory, memory_mb, timeout_s)
+    return [sys.executable, "-m", "service.decoding", *map(str, words)]
+
+
+def _not_started(found: str) -> OutOfResourcesError:
+    return OutOfResourcesError(
+        f"expected a process to decode films in, found {found}; free memory, then send it again"
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -389,6 +424,7 @@ def serve(memory: int, memory_mb: int, timeout_s: float) -> None:
     _bound(memory_mb)
     out = os.dup(1)
     os.dup2(2, 1)  # what a decoder prints is no answer
+    os.write(out, b"\n")  # ready
     for line in sys.stdin.buffer:
         _bound_time(timeout_s)
         answer = json.dumps(_answer(json.loads(line), memory)).encode() + b"\n"

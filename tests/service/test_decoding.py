@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import fields
@@ -17,6 +18,7 @@ from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
 from models.refusal import Refusal
 from service.decoding import Decoder, InProcess
+from service.errors import OutOfResourcesError
 from tests.service.dicom.films import as_file, film
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -88,6 +90,37 @@ def test_a_film_that_takes_too_long_is_refused_and_the_next_is_decoded() -> None
             os.kill(stopped, 0)
         decoder.timeout_s = 60
         assert decoder.read(as_file(film(shape=(256, 256)))).pixels.shape == (256, 256)
+
+
+def test_the_start_of_a_decoder_is_not_counted_against_the_film() -> None:
+    with closing(Decoder(timeout_s=0.3)) as decoder:
+        assert decoder.read(as_file(film(shape=(256, 256)))).pixels.shape == (256, 256)
+
+
+DROPS = """
+import sys, time
+print(flush=True)
+while True:
+    print(end=" ", flush=True)
+    time.sleep(0.1)
+"""
+
+
+def test_a_decoder_that_answers_in_drops_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.decoding._program", lambda *_: [sys.executable, "-c", DROPS])
+    with (
+        closing(Decoder(timeout_s=1.0)) as decoder,
+        pytest.raises(Refusal, match=r"undecodable.*was not done after 1 s"),
+    ):
+        decoder.read(as_file(film(shape=(256, 256))))
+
+
+def test_a_decoder_that_does_not_start_is_no_fault_of_the_film(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.decoding._program", lambda *_: [sys.executable, "-c", ""])
+    with closing(Decoder()) as decoder, pytest.raises(OutOfResourcesError, match="free memory"):
+        decoder.read(as_file(film(shape=(256, 256))))
 
 
 def test_a_film_beyond_the_memory_is_refused_and_the_next_is_decoded() -> None:
