@@ -6,6 +6,7 @@ import { Drawing, type Stroke } from "./review/drawing";
 import { fieldOf, type Field } from "./review/field";
 import { drawMarks, type Marks } from "./review/layer";
 import type { StudyData, Tool } from "./viewer/data";
+import { filmKeys } from "./viewer/keys";
 import type { Spot } from "./viewer/measure";
 import { loadGrey } from "./viewer/overlays";
 import { Viewer } from "./viewer/viewer";
@@ -67,15 +68,8 @@ function bindView(viewer: Viewer): void {
   };
   for (const button of all<HTMLButtonElement>("[data-do]")) button.addEventListener("click", () => actions[button.dataset["do"] ?? ""]?.());
   addShortcuts([
-    { keys: ["i"], says: "Invert", run: () => viewer.invert() },
-    { keys: ["f"], says: "Fit the whole film", run: () => viewer.fit() },
+    ...filmKeys(viewer),
     { keys: ["r"], says: "Reset window and zoom", run: () => viewer.reset() },
-    { keys: ["+", "="], says: "Zoom in (or wheel, or two fingers)", run: () => viewer.zoom(1.25) },
-    { keys: ["-"], says: "Zoom out", run: () => viewer.zoom(0.8) },
-    { keys: ["ArrowLeft"], says: "Move the film", run: () => viewer.pan(40, 0) },
-    { keys: ["ArrowRight"], says: "Move the film", run: () => viewer.pan(-40, 0) },
-    { keys: ["ArrowUp"], says: "Move the film", run: () => viewer.pan(0, 40) },
-    { keys: ["ArrowDown"], says: "Move the film", run: () => viewer.pan(0, -40) },
     { keys: ["a"], says: "Accept every score that has no verdict yet", run: acceptRest },
   ]);
 }

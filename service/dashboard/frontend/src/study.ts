@@ -5,6 +5,7 @@ import { addShortcuts } from "./keys";
 import { follow } from "./live/news";
 import { fetchPage, timeOf } from "./live/parts";
 import type { Mode, StudyData, Tool } from "./viewer/data";
+import { filmKeys } from "./viewer/keys";
 import { styleOf } from "./viewer/overlays";
 import type { Scene } from "./viewer/scene";
 import { Viewer } from "./viewer/viewer";
@@ -93,16 +94,9 @@ function bindKeys(viewer: Viewer, show: (mode: Mode) => void): void {
   addShortcuts([
     ...Object.entries(MODES).map(([key, mode]) => ({ keys: [key], says: words[mode], run: () => (enabled(mode) ? show(mode) : undefined) })),
     ...Object.entries(TOOLS).map(([key, tool]) => ({ keys: [key], says: tools[tool], run: () => viewer.use(tool) })),
-    { keys: ["i"], says: "Invert", run: () => viewer.invert() },
-    { keys: ["f"], says: "Fit the whole film", run: () => viewer.fit() },
+    ...filmKeys(viewer),
     { keys: ["1"], says: "One film pixel to one screen pixel", run: () => viewer.actualSize() },
     { keys: ["r"], says: "Reset window, zoom and measure (or double-click)", run: () => viewer.reset() },
-    { keys: ["+", "="], says: "Zoom in (or wheel, or two fingers)", run: () => viewer.zoom(1.25) },
-    { keys: ["-"], says: "Zoom out", run: () => viewer.zoom(0.8) },
-    { keys: ["ArrowLeft"], says: "Move the film", run: () => viewer.pan(40, 0) },
-    { keys: ["ArrowRight"], says: "Move the film", run: () => viewer.pan(-40, 0) },
-    { keys: ["ArrowUp"], says: "Move the film", run: () => viewer.pan(0, 40) },
-    { keys: ["ArrowDown"], says: "Move the film", run: () => viewer.pan(0, -40) },
     {
       keys: ["h"], says: "Heat map on or off",
       run: () => {
