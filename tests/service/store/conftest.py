@@ -87,6 +87,21 @@ class House:
         return True
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def migrated(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Index]:
+    """An index on both databases, without an object store; its tests empty it."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('index') / 'carina.sqlite'}"
+    else:
+        url = request.getfixturevalue("postgresql_module_url")
+    index = Index(url)
+    index.migrate()
+    yield index
+    index.close()
+
+
 @pytest.fixture(scope="module", params=["sqlite and files", "postgresql and s3"])
 def built(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

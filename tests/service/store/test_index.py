@@ -68,20 +68,6 @@ RESULT = StudyResult("r1", "1.2.3", "P1", "1.2.3.1", "ok", "", "", NOW, NOW - HO
                      STRUCTURES, CHANGE, {"heat": "ab/cd/2"}, seconds=1.5, revision=1)  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def migrated(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Index]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('index') / 'carina.sqlite'}"
-    else:
-        url = request.getfixturevalue("postgresql_module_url")
-    index = Index(url)
-    index.migrate()
-    yield index
-    index.close()
-
-
 @pytest.fixture
 def index(migrated: Index) -> Iterator[Index]:
     """An empty index: migrated once, emptied after each test."""

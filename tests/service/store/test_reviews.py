@@ -37,20 +37,6 @@ REVIEW = Review(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def migrated(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Index]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('index') / 'carina.sqlite'}"
-    else:
-        url = request.getfixturevalue("postgresql_module_url")
-    index = Index(url)
-    index.migrate()
-    yield index
-    index.close()
-
-
 @pytest.fixture
 def index(migrated: Index) -> Iterator[Index]:
     """One patient with two scored studies; emptied after each test."""
