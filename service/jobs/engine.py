@@ -8,8 +8,6 @@ process may enqueue; processes with workers also run. Each step can be repeated 
 from __future__ import annotations
 
 import hashlib
-import logging
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,16 +21,16 @@ import structlog
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions, WorkflowStatus
 from dbos import error as dbos_error
 from sqlalchemy import Engine as SqlEngine
-from sqlalchemy import create_engine, event, make_url
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import make_url
 
 from service import coefficients, metrics
 from service.errors import CarinaError, NotFoundError, OutOfResourcesError
-from service.jobs import commitment, delivery, pipeline, workflows
+from service.jobs import commitment, delivery, embedded, pipeline, workflows
 from service.jobs.delivery import Outbox, default_outbox
 from service.jobs.pipeline import Models, default_models
 from service.jobs.places import Places, open_places
 from service.jobs.priority import give_way
+from service.jobs.queue_log import hear_dbos
 from service.jobs.risk import RiskModels, default_risk_models, fill_course, run_risk
 from service.jobs.watch import Watch
 from service.records import Study, StudyResult
@@ -118,8 +116,8 @@ class Engine:
     def migrate(self) -> None:
         """Make the tables of the jobs; several processes may do so at once."""
         url = self.settings.jobs_url
-        if _is_sqlite(url):
-            _prepare_sqlite(Path(make_url(url).database or ""))
+        if embedded.is_sqlite(url):
+            embedded.prepare(Path(make_url(url).database or ""))
         DBOS.migrate(url)
 
     def start(self) -> None:
@@ -133,7 +131,7 @@ class Engine:
         delivery.check_destinations(self.settings)
         self.migrate()
         url = self.settings.jobs_url
-        self._enqueuing = _open_sqlite(url) if _is_sqlite(url) else None
+        self._enqueuing = embedded.open_jobs(url) if embedded.is_sqlite(url) else None
         self._client = DBOSClient(
             system_database_url=url,
             system_database_engine=self._enqueuing,
@@ -149,7 +147,7 @@ class Engine:
     def _launch(self) -> None:
         workflows.go_to_work(self)
         self._places = places = open_places(self.settings.jobs_url, self.settings.data_dir)
-        _hear_dbos()
+        hear_dbos()
         DBOS(config=self._config(places.name))
         DBOS.launch()
         register = DBOS.register_queue
@@ -489,55 +487,8 @@ def keep_by(settings: Settings) -> retention.Keep:
     )
 
 
-class _Words(logging.Handler):
-    """What DBOS has to say, in our form; later lines of a message may quote values."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Pass one line on."""
-        said = record.getMessage().partition("\n")[0][:200]
-        _log.log(record.levelno, "queue says", said=said)
-
-
-def _hear_dbos() -> None:
-    """Take the place of the console handler that DBOS would add for itself."""
-    logger = logging.getLogger("dbos")
-    logger.handlers = [_Words(logging.WARNING)]
-    logger.propagate = False
-
-
 def _was_short(error: Exception | None) -> bool:
     """Whether a job ended because its database or objects were away, or a disk was full."""
     if isinstance(error, dbos_error.DBOSMaxStepRetriesExceeded) and error.errors:
         error = error.errors[-1]
     return isinstance(error, OutOfResourcesError)
-
-
-def _is_sqlite(url: str) -> bool:
-    return make_url(url).get_backend_name() == "sqlite"
-
-
-def _prepare_sqlite(path: Path) -> None:
-    """Make the file in WAL mode, which stays: readers and the queue do not wait for each other."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=30)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
-
-
-def _open_sqlite(url: str) -> SqlEngine:
-    """Open the jobs for enqueuing, as DBOS would, but leave it to later commits to sync the disk.
-
-    A killed process loses nothing. A power cut may lose a job that was enqueued just before: the
-    index, which is on the disk, says what is not done, and the next start enqueues that again.
-    What a step enqueued is on the disk once DBOS, which syncs, has noted that the step is done.
-    """
-    engine = create_engine(url)
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-        connection.isolation_level = "IMMEDIATE"
-        connection.execute("PRAGMA busy_timeout=30000")
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    return engine

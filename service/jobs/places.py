@@ -19,6 +19,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import make_url
 
 from service.errors import OutOfResourcesError
+from service.jobs.embedded import is_sqlite
 
 MOST_PLACES = 1000
 LOCK_CLASS = 0x0CA2  # of Carina's advisory locks with two numbers; those of the index have one
@@ -175,6 +176,6 @@ def _held(connection: psycopg.Connection) -> set[str]:
 
 def open_places(jobs_url: str, folder: Path) -> Places:
     """Take a place where the jobs are kept: in PostgreSQL, or beside SQLite in `folder`."""
-    if make_url(jobs_url).get_backend_name() == "sqlite":
+    if is_sqlite(jobs_url):
         return FilePlaces(folder)
     return DatabasePlaces(jobs_url)
