@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from risk.additive import Table, Term
 from risk.basis import Basis, Config, design
 from risk.fit import Fit
+from risk.normal import NORMAL
+from risk.outpatient import WITH_PNEUMONIA
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +27,7 @@ def to_table(
     -------
     Table
         Without a card. A missing value's variance is that of its own number plus the spread of
-        the curve (what the value might have been), and never less than that of a usual value.
+        the curve (what the value might have been), and never less than that of a normal value.
     """
     baseline, draws = float(fitted.weights[0]), fitted.replicates[:, 0].copy()
     terms = []
@@ -34,7 +37,38 @@ def to_table(
         offsets = fitted.replicates[:, 1:][:, block] @ shift
         baseline, draws = baseline + offset, draws + offsets
         terms.append(_exported(one, fitted, block, (offset, offsets), units, source))
-    return Table(name, settings.version, baseline, float(draws.var()), tuple(terms), {})
+    return no_surer_than_normal(
+        Table(name, settings.version, baseline, float(draws.var()), tuple(terms), {})
+    )
+
+
+def no_surer_than_normal(table: Table) -> Table:
+    """Raise what "not known" is unsure of above what any normal value is.
+
+    Then a normal value that is added never widens the interval. What has a second curve with
+    pneumonia is compared with both together, as both appear with the value.
+    """
+    by_name = {term.variable: term for term in table.terms}
+    terms = []
+    for term in table.terms:
+        second = by_name.get(WITH_PNEUMONIA.get(term.variable, ""))
+        least = 1.02 * (_normal(term) + (_normal(second) if second else 0.0)) + 1e-6
+        exists = term.variable not in WITH_PNEUMONIA.values() and term.missing_variance > 0
+        terms.append(
+            replace(term, missing_variance=round(max(term.missing_variance, least), 9))
+            if exists
+            else term
+        )
+    return replace(table, terms=tuple(terms))
+
+
+def _normal(term: Term) -> float:
+    """The largest variance of a normal value; of any value where nothing says what is normal."""
+    if term.levels or term.variable not in NORMAL:
+        return max(term.variance)
+    low, high = NORMAL[term.variable]
+    within = [low, high, *(knot for knot in term.knots if low < knot < high)]
+    return max(term.at(value)[1] for value in within)
 
 
 def independence(table: Table, fitted: Fit, rows: pd.DataFrame) -> float:

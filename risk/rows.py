@@ -14,12 +14,13 @@ import pandas as pd
 from risk import sheet
 from risk.additive import Z_90, Table, probability
 from risk.estimate import Contribution, Estimate, Value, refused
-from risk.features import TABLES, BadValue, Variable, is_missing, normalise
+from risk.features import TABLES, BadValue, Variable, base_name, is_missing, normalise
 from risk.sheet import Answerable
 
 Derive = Callable[[Mapping[str, Value]], dict[str, Value]]
 
 BLOCK = 20_000  # rows answered at once: a large table is never held as objects
+QUOTED = 40  # characters of a wrong value that a message repeats
 
 _WORDS: Mapping[str, str] = {
     "1": "yes",
@@ -63,8 +64,8 @@ def known(found: Iterable[object], names: Sequence[str]) -> None:
 
 
 def _level(variable: Variable, value: object) -> str:
-    if isinstance(value, Real) and float(value).is_integer():
-        value = int(float(value))
+    if isinstance(value, (float, np.floating)) and value.is_integer():
+        value = int(value)
     word = str(value).strip().lower().replace(" ", "_")
     for candidate in (word, _WORDS.get(word, "")):
         if candidate in variable.levels:
@@ -78,9 +79,10 @@ def _number(variable: Variable, value: object) -> float:
         raise BadValue(f"{variable.name}: expected a number, found {found}; correct it")
     try:
         number = float("_" if isinstance(value, str) and "_" in value else value)  # 1_0 is no 10
-    except ValueError:
+    except (ValueError, OverflowError):
+        found = f"{value!r}"[:QUOTED]
         raise BadValue(
-            f"{variable.name}: expected a number, found {value!r}; correct it or leave it empty"
+            f"{variable.name}: expected a number, found {found}; correct it or leave it empty"
         ) from None
     return normalise(variable, number)
 
@@ -94,12 +96,15 @@ def estimate(
     """Add the terms up, and their variances for the interval.
 
     The interval adds the variances of the terms as if they were independent: each is that of
-    a bootstrap by patient, and a missing value has the spread of what it might have been.
+    a bootstrap by patient, and a missing value has the spread of what it might have been. So has
+    a statistic of 6 hours for which the latest reading stands in.
     """
+    stood_in = stand_ins(missing)
     contributions, variance = [], table.baseline_variance + extra_variance
     for term in table.terms:
         log_odds, term_variance = term.at(values[term.variable])
-        variance += term_variance
+        unsure = term.variable in stood_in
+        variance += max(term_variance, term.missing_variance) if unsure else term_variance
         contributions.append(
             Contribution(term.variable, values[term.variable], term.unit, log_odds, term.source)
         )
@@ -116,6 +121,11 @@ def estimate(
         table.label,
         missing,
     )
+
+
+def stand_ins(missing: Iterable[str]) -> frozenset[str]:
+    """Statistics of 6 hours that nobody gave: at best the latest reading stands in for them."""
+    return frozenset(name for name in missing if base_name(name) != name)
 
 
 def predict_table(
@@ -143,12 +153,14 @@ def predict_table(
     for start in range(0, len(frame), BLOCK):
         cells = sheet.records(inputs.iloc[start : start + BLOCK])
         reasons, values = disorder[start : start + BLOCK], []
+        stood_in: list[frozenset[str]] = []
         for place, row in enumerate(cells):
             found, reason = _tried(answerable, row)
             reasons[place] = reasons[place] or reason
             if not reasons[place]:
                 values.append(derive(found))
-        blocks.append(_block(reasons, values, table))
+                stood_in.append(stand_ins(n for n, value in found.items() if value is None))
+        blocks.append(_block(reasons, values, stood_in, table))
     return pd.concat(blocks).set_axis(frame.index)
 
 
@@ -160,16 +172,21 @@ def _tried(answerable: Answerable, row: dict[str, object]) -> tuple[dict[str, Va
 
 
 def _block(
-    reasons: Sequence[str], values: Sequence[Mapping[str, Value]], table: Table
+    reasons: Sequence[str],
+    values: Sequence[Mapping[str, Value]],
+    stood_in: Sequence[frozenset[str]],
+    table: Table,
 ) -> pd.DataFrame:
     """Answers of some rows; `values` are those of the rows without a reason, in their order."""
     answered = np.array([not reason for reason in reasons])
     variance = np.full(len(values), table.baseline_variance)
     terms = np.empty((len(values), len(table.terms)))
     for place, term in enumerate(table.terms):
-        column = [row[term.variable] for row in values]
-        terms[:, place] = term.curve(column)
-        variance += term.variances(column)
+        known = [row[term.variable] for row in values]
+        terms[:, place] = term.curve(known)
+        unsure = np.array([term.variable in names for names in stood_in], np.bool_)
+        found = term.variances(known)
+        variance += np.where(unsure, np.maximum(found, term.missing_variance), found)
     totals = [table.baseline + math.fsum(row) for row in terms.tolist()]
     halves = (Z_90 * np.sqrt(variance)).tolist()
     pairs = list(zip(totals, halves, strict=True))
@@ -183,9 +200,9 @@ def _block(
     block = pd.DataFrame(
         {"status": np.where(answered, "ok", "refused"), "reason": list(reasons)},
     )
-    for name, found in numbers.items():
+    for name, column in numbers.items():
         whole = np.full(len(reasons), math.nan)
-        whole[answered] = found
+        whole[answered] = column
         block[name] = whole
     return block
 

@@ -16,7 +16,7 @@ from risk.basis import Config, Spec, config
 from risk.borrowed import Borrowed, Kept, borrow, gcs_term, kept
 from risk.choice import choose
 from risk.data import Cohort
-from risk.export import independence, rescale, to_table
+from risk.export import independence, no_surer_than_normal, rescale, to_table
 from risk.features import TABLES, BadValue
 from risk.fit import fit
 
@@ -139,7 +139,7 @@ def tabulate(
     if name == "outpatient":
         parameters.setdefault("pneumonia_threshold_extent", data.DEFAULT_THRESHOLD)
     card = card_for(name, settings, cohort, local, parameters)
-    return replace(table, terms=(*table.terms, *extra), card=card)
+    return no_surer_than_normal(replace(table, terms=(*table.terms, *extra), card=card))
 
 
 def lender(name: Name, settings: Config, data_path: Path, bootstraps: int) -> Borrowed | None:

@@ -48,7 +48,7 @@ def validate(name: Name, table: Table, path: Path, out: Path, *, quick: bool = F
         **table.card,
         "metrics": metrics,
         "measured_on": f"local table {cohort.name}",
-        "split": "none needed: the model was not fitted on these rows",
+        "split": "none: the model as it is; true only where no row was in its fit",
         "command": f"carina evaluate {name} --data {path.name}",
     }
     out.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from risk.features import TABLES, WINDOWED, BadValue, Variable
 
 VARIABLES: tuple[Variable, ...] = TABLES["ventilation"]
 ONE_OF = ("heart_rate", "respiratory_rate", "spo2")
+ROUNDED = {"fio2": 0.005, **dict.fromkeys(ONE_OF, 0.5)}  # half of the last digit that is charted
 
 
 def predict(row: Mapping[str, object], table: Table | None = None) -> Estimate:
@@ -97,11 +99,23 @@ def derive(checked: Mapping[str, Value]) -> dict[str, Value]:
 
 def _consistent(values: Mapping[str, Value]) -> None:
     """Raise where two values contradict each other."""
-    pairs = [("diastolic_bp", "systolic_bp"), ("mean_bp", "systolic_bp")]
-    pairs += [(f"{name}_min_6h", f"{name}_max_6h") for name in ONE_OF]
-    for smaller, larger in pairs:
+    for smaller, larger, slack in _ordered():
         low, high = values[smaller], values[larger]
-        if isinstance(low, float) and isinstance(high, float) and low > high:
+        if isinstance(low, float) and isinstance(high, float) and low > high + slack:
             raise BadValue(
                 f"expected {smaller} <= {larger}, found {low:g} > {high:g}; check both values"
             )
+
+
+@cache
+def _ordered() -> tuple[tuple[str, str, float], ...]:
+    """What is never above what, but for rounding: the latest reading lies in its own window."""
+    pairs = [("diastolic_bp", "systolic_bp", 0.0), ("mean_bp", "systolic_bp", 0.0)]
+    for name, slack in ROUNDED.items():
+        statistics = WINDOWED[name]
+        lowest, highest, mean = (f"{name}_{word}_6h" for word in ("min", "max", "mean"))
+        if "min" in statistics:
+            pairs += [(lowest, highest, 0.0), (lowest, name, slack)]
+            pairs += [(lowest, mean, slack), (mean, highest, slack)]
+        pairs.append((name, highest, slack))
+    return tuple(pairs)

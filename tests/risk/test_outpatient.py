@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from risk.additive import shipped
 from risk.features import BadValue
+from risk.normal import NORMAL
 from risk.outpatient import VARIABLES, predict, predict_table
 
 PERSON: dict[str, object] = {"age_years": 52.0, "sex": "male", "test_result": "positive"}
@@ -46,6 +47,31 @@ def test_baseline_and_contributions_add_up_to_the_log_odds(row: dict[str, object
     assert found.baseline_log_odds is not None
     total = found.baseline_log_odds + math.fsum(c.log_odds for c in found.contributions)
     assert math.log(found.probability / (1 - found.probability)) == pytest.approx(total, abs=1e-9)
+
+
+def width(row: dict[str, object]) -> float:
+    """Width of the interval in log-odds."""
+    found = predict(row)
+    assert found.low is not None
+    assert found.high is not None
+    return math.log(found.high / (1 - found.high)) - math.log(found.low / (1 - found.low))
+
+
+NAMES = ("days_since_symptoms", "spo2", "respiratory_rate", "crp", "diabetes", "pneumonia", "gcs")
+
+
+@settings(deadline=None, max_examples=40)
+@given(PEOPLE, st.sampled_from(NAMES), st.floats(0, 1))
+def test_adding_a_normal_value_never_widens_the_interval(
+    row: dict[str, object], name: str, share: float
+) -> None:
+    without = {key: value for key, value in row.items() if key != name}
+    low, high = NORMAL.get(name, (0, 60))
+    word = name in {"diabetes", "pneumonia"}
+    if name == "pneumonia":
+        without.pop("severity_extent", None)  # a film says it too: it would not be missing
+    added = {**without, name: "no" if word else low + share * (high - low)}
+    assert width(added) <= width(without) + 1e-9
 
 
 @settings(deadline=None, max_examples=40)

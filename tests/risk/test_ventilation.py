@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from risk.additive import probability, shipped
 from risk.estimate import Estimate
-from risk.features import VENTILATION, BadValue
+from risk.features import VENTILATION, BadValue, base_name
+from risk.normal import NORMAL as RANGES
 from risk.ventilation import VARIABLES, fio2_from_flow, predict, predict_table
 
 NORMAL: dict[str, object] = {
@@ -38,6 +39,9 @@ NORMAL: dict[str, object] = {
     "urine_output": 60.0,
     "severity_extent": 2.0,
 }
+
+
+NORMAL_RANGES = {n: r for n, r in RANGES.items() if n in {v.name for v in VARIABLES}}
 
 
 def numbers(names: tuple[str, ...]) -> st.SearchStrategy[dict[str, object]]:
@@ -123,6 +127,30 @@ def test_adding_a_normal_value_never_widens_the_interval(row: dict[str, object],
     assert width(predict(added)) <= width(predict(without)) + 1e-9
 
 
+@settings(deadline=None, max_examples=60)
+@given(ROWS, st.sampled_from(sorted(NORMAL_RANGES)), st.floats(0, 1))
+def test_no_value_of_the_normal_range_widens_the_interval(
+    row: dict[str, object], name: str, share: float
+) -> None:
+    low, high = NORMAL_RANGES[name]
+    known = {"spo2": 97.0, "heart_rate": 75.0, **row}
+    without = {key: value for key, value in known.items() if key not in {name, base_name(name)}}
+    if name == "fio2":
+        without.pop("oxygen_flow", None)  # a flow says what FiO2 is: it would not be missing
+    added = predict({**without, name: low + share * (high - low)})
+    assert added.status == "ok", added.reason
+    assert width(added) <= width(predict(without)) + 1e-9
+
+
+def test_a_latest_reading_that_stands_in_for_six_hours_is_less_sure_than_they_are() -> None:
+    given = {f"spo2_{word}_6h": NORMAL["spo2"] for word in ("min", "max", "mean")}
+    known, stood_in = predict({**NORMAL, **given}), predict(NORMAL)
+    assert known.probability == stood_in.probability
+    assert width(known) < width(stood_in)
+    table = predict_table(pd.DataFrame([{**NORMAL, **given}, NORMAL]))
+    assert table["high"].tolist() == [known.high, stood_in.high]
+
+
 def test_every_missing_value_widens_the_interval() -> None:
     whole = predict(NORMAL)
     for name in sorted(set(NORMAL) - {"sex"}):
@@ -178,6 +206,12 @@ def test_an_unknown_severity_contributes_exactly_nothing_and_is_said_to_be_missi
         ({**NORMAL, "hart_rate": 80}, "did you mean heart_rate"),
         ({**NORMAL, "diastolic_bp": 140}, "diastolic_bp <= systolic_bp"),
         ({**NORMAL, "spo2_min_6h": 99, "spo2_max_6h": 90}, "spo2_min_6h <= spo2_max_6h"),
+        ({**NORMAL, "spo2": 80, "spo2_min_6h": 95}, "spo2_min_6h <= spo2, found 95 > 80"),
+        ({**NORMAL, "heart_rate_max_6h": 70}, "heart_rate <= heart_rate_max_6h"),
+        ({**NORMAL, "spo2_max_6h": 98, "spo2_mean_6h": 99.6}, "spo2_mean_6h <= spo2_max_6h"),
+        ({**NORMAL, "fio2": 0.8, "fio2_max_6h": 0.3}, "fio2 <= fio2_max_6h"),
+        ({**NORMAL, "spo2": 10**400}, "spo2: expected a number, found 1000"),
+        ({**NORMAL, "sex": 10**400}, "sex: expected female | male, found 1000"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_with_the_reason(
@@ -206,6 +240,11 @@ def test_another_unit_that_is_certain_gives_the_same_answer(
 ) -> None:
     converted, plain = predict({**NORMAL, name: theirs}), predict({**NORMAL, name: ours})
     assert converted.probability == pytest.approx(plain.probability)
+
+
+def test_a_window_rounded_apart_from_its_readings_is_answered() -> None:
+    rounded = {**NORMAL, "spo2": 96.4, "spo2_max_6h": 96, "spo2_mean_6h": 96.2, "spo2_min_6h": 96}
+    assert predict(rounded).status == "ok"
 
 
 def test_an_empty_table_a_column_twice_and_an_unknown_column_are_errors() -> None:
