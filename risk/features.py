@@ -293,6 +293,11 @@ def columns(name: str) -> pd.DataFrame:
     )
 
 
+def all_columns() -> pd.DataFrame:
+    """The columns of every model's table; `model` says whose."""
+    return pd.concat([columns(name).assign(model=name) for name in TABLES], ignore_index=True)
+
+
 def normalise(variable: Variable, value: float, unit: str = "") -> float:
     """`value` in the variable's own unit.
 

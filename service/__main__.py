@@ -44,7 +44,7 @@ def _science(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         kind.add_argument("-o", "--output", required=True, type=Path, metavar="FILE.csv")
         kind.add_argument("--model", type=Path, metavar="FILE", help="a model of your own")
     columns = kinds.add_parser("columns")
-    columns.add_argument("name", choices=("ventilation", "outpatient"))
+    columns.add_argument("name", nargs="?", choices=("ventilation", "outpatient"))
 
 
 def _training(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,4 +1,4 @@
-"""`carina risk ventilation|outpatient TABLE -o FILE.csv` and `carina risk columns NAME`."""
+"""`carina risk ventilation|outpatient TABLE -o FILE.csv` and `carina risk columns [NAME]`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from risk import local, outpatient, sheet, ventilation
 from risk.additive import TableError
-from risk.features import BadValue, columns
+from risk.features import BadValue, all_columns, columns
 from service.errors import UsageError
 
 MODELS = {"ventilation": ventilation, "outpatient": outpatient}
@@ -46,7 +46,8 @@ def predict(name: str, table: Path, out: Path, model: Path | None = None) -> int
     return 0 if answered else 1
 
 
-def show_columns(name: str) -> int:
-    """Print the columns that a table needs, as CSV: name, unit, range, required."""
-    columns(name).to_csv(sys.stdout, index=False)
+def show_columns(name: str | None) -> int:
+    """Print the columns of one model's table as CSV, or those of every model, named beside them."""
+    found = columns(name) if name else all_columns()
+    found.to_csv(sys.stdout, index=False)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -73,6 +74,15 @@ def test_risk_columns_name_unit_range_and_whether_required(
     assert main(["risk", "columns", name]) == 0
     header = capsys.readouterr().out.split("\n")[0]
     assert {"name", "unit", "required"} <= set(header.split(","))
+
+
+def test_risk_columns_without_a_name_are_those_of_both_models(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["risk", "columns"]) == 0
+    listed = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert list(listed.columns[:4]) == ["name", "unit", "range", "required"]
+    assert set(listed["model"]) == {"ventilation", "outpatient"}
 
 
 def test_risk_of_a_table_adds_up_to_the_log_odds(tmp_path: Path) -> None:
