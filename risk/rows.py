@@ -70,7 +70,8 @@ def _level(variable: Variable, value: object) -> str:
     for candidate in (word, _WORDS.get(word, "")):
         if candidate in variable.levels:
             return candidate
-    raise BadValue(f"{variable.name}: expected {variable.range}, found {value!r}; correct it")
+    found = f"{value!r}"[:QUOTED]
+    raise BadValue(f"{variable.name}: expected {variable.range}, found {found}; correct it")
 
 
 def _number(variable: Variable, value: object) -> float:
