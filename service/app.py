@@ -31,6 +31,7 @@ from service.dashboard import views
 from service.decoding import Decoder
 from service.dicom import listener, web
 from service.dicom.commitment import Commitments
+from service.dicom.description import Descriptions
 from service.dicom.find import Finder
 from service.dicom.ingest import Ingest
 from service.errors import NotAllowedError, OutOfResourcesError, UsageError
@@ -110,7 +111,8 @@ class Parts:
 
     def finder(self) -> Finder:
         """What answers queries on the DICOM port."""
-        return Finder(self.index, self.objects, clock, self.settings.ae_title)
+        descriptions = Descriptions(self.index, self.objects, self.decoder)
+        return Finder(self.index, descriptions, clock, self.settings.ae_title)
 
     def commitments(self) -> Commitments:
         """What takes storage commitments in."""

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from service.decoding import InProcess
 from service.dicom.commitment import Commitments
+from service.dicom.description import Descriptions
 from service.dicom.find import Finder
 from service.dicom.ingest import Ingest
 from service.dicom.listener import Listener, serve
@@ -31,6 +33,10 @@ class Ward:
     objects: FileObjects
     ingest: Ingest
     arrived: list[str] = field(default_factory=list)
+
+    def descriptions(self) -> Descriptions:
+        """What reads the headers of the objects."""
+        return Descriptions(self.index, self.objects, InProcess())
 
     def audit(self) -> AuditEvent:
         """An audit row of no importance."""

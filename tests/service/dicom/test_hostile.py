@@ -15,8 +15,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from service.decoding import InProcess
-from service.dicom import dicom_json, wado
+from service.decoding import Decoder, InProcess
+from service.dicom import bulk_data, wado
+from service.dicom.description import Look
 from service.dicom.header import read_file_header, read_header
 from service.errors import InvalidObjectError, NotFoundError, UsageError
 from tests.service.dicom.conftest import Ward
@@ -90,9 +91,10 @@ def test_what_was_kept_is_served_or_refused_and_nothing_else(ward: Ward, mutatio
             uid = ward.ingest.take(data, source="import", actor="X").sop_instance_uid
             instance = ward.index.instance(uid)
             for answer in (
-                lambda i=instance: dicom_json.of_header(wado.header(ward.objects, i)),
+                lambda i=instance: Look(ward.descriptions()).header(i),
                 lambda d=data: wado.frames(d, [1], as_stored=True, decoding=here),
                 lambda d=data: wado.frames(d, [1], as_stored=False, decoding=here),
+                lambda d=data: wado.value(d, "7FE00010", here),
                 lambda d=data: wado.rendered(d, "image/png", 90, None, here),
             ):
                 with suppress(InvalidObjectError, NotFoundError):
@@ -147,27 +149,17 @@ def test_a_value_of_many_megabytes_is_cut_not_kept():
     assert len(read_header(element, ExplicitVRLittleEndian)["PatientName"]) <= 1024
 
 
-class Counting(InProcess):
-    """Counts what is decoded."""
-
-    def __init__(self) -> None:
-        self.frames = 0
-
-    def frame(self, data: bytes, number: int) -> bytes:
-        self.frames += 1
-        return super().frame(data, number)
-
-
-def test_a_frame_that_is_asked_for_many_times_is_decoded_and_held_once():
-    counting = Counting()
-    parts = wado.frames(as_file(compressed()), [1] * 200, as_stored=False, decoding=counting)
+@pytest.mark.parametrize("decoder", [InProcess(), Decoder()], ids=["here", "there"])
+def test_a_frame_that_is_asked_for_many_times_is_decoded_and_held_once(decoder):
+    parts = wado.frames(as_file(compressed()), [1] * 200, as_stored=False, decoding=decoder)
     assert len(parts) == 200
-    assert counting.frames == 1
     assert len({id(part.body) for part in parts}) == 1
+    if isinstance(decoder, Decoder):
+        decoder.close()
 
 
 def test_more_frames_than_can_be_held_are_refused(monkeypatch):
-    monkeypatch.setattr(wado, "MOST_DECODED_BYTES", 150)
+    monkeypatch.setattr(bulk_data, "MOST_DECODED_BYTES", 150)
     ds = film(shape=(8, 8))
     ds.NumberOfFrames = 2
     ds.PixelData = ds.PixelData * 2
