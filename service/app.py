@@ -34,6 +34,7 @@ from service.dicom.commitment import Commitments
 from service.dicom.description import Descriptions
 from service.dicom.find import Finder
 from service.dicom.ingest import Ingest
+from service.dicom.origins import install_origins
 from service.errors import NotAllowedError, OutOfResourcesError, UsageError
 from service.jobs.engine import Engine
 from service.jobs.engine import Role as Work
@@ -204,6 +205,7 @@ def web_app(parts: Parts) -> FastAPI:
     )
     app.include_router(views.router(services))
     routes.install(app, parts.settings)
+    install_origins(app, parts.settings)
     app.state.feed = feed
     return app
 

@@ -212,9 +212,12 @@ def _add_search(made: APIRouter, visiting: Any) -> None:
         query = visit.query()
         found = qido.find_studies(visit.index, query)
         visit.sees_list("QIDO studies", found)
-        return _json(
-            qido.study_json(one, visit.base, _example(visit, one.study.study_uid, query), query)
-            for one in found
+        return _found(
+            visit,
+            (
+                qido.study_json(one, visit.base, _example(visit, one.study.study_uid, query), query)
+                for one in found
+            ),
         )
 
     def search_series(visit: _Visit = visiting) -> Response:
@@ -254,7 +257,18 @@ def _search(
         query.offset,
         query.offset + query.limit,
     )
-    return _json(found)
+    return _found(visit, found)
+
+
+def _found(visit: _Visit, found: Iterable[dicom_json.Json]) -> Response:
+    """What a search found; PS3.18 8.3.4.2 wants to be told where names were compared literally."""
+    answer = _json(found)
+    if visit.request.query_params.get("fuzzymatching", "").lower() == "true":
+        answer.headers["Warning"] = (
+            '299 carina "The fuzzymatching parameter is not supported. '
+            'Only literal matching has been performed."'
+        )
+    return answer
 
 
 def _found_below(

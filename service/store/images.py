@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
@@ -52,6 +53,10 @@ def _wildcard(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
     """DICOM wildcard matching (PS3.4 C.2.2.2.4), whatever the case."""
     escaped = pattern.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return func.lower(column).like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
+
+
+def _is_pattern(text: str) -> bool:
+    return "*" in text or "?" in text
 
 
 def _keep_patient(connection: Connection, patient: Patient) -> str:
@@ -307,13 +312,19 @@ def narrowed(
 
 def _conditions(filters: StudyFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if filters.patient_id:
+    if _is_pattern(filters.patient_id):
+        conditions.append(_wildcard(PATIENTS.c.patient_id, filters.patient_id))
+    elif filters.patient_id:
         conditions.append(PATIENTS.c.patient_id == leads_to(filters.patient_id))
     if filters.patient_name:
         conditions.append(_wildcard(PATIENTS.c.name, filters.patient_name))
     if filters.study_uid:
         conditions.append(STUDIES.c.study_uid == filters.study_uid)
-    if filters.accession_number:
+    if filters.description:
+        conditions.append(_wildcard(STUDIES.c.description, filters.description))
+    if _is_pattern(filters.accession_number):
+        conditions.append(_wildcard(STUDIES.c.accession_number, filters.accession_number))
+    elif filters.accession_number:
         conditions.append(STUDIES.c.accession_number == filters.accession_number)
     if filters.date_from:
         conditions.append(STUDIES.c.acquired_at >= _midnight(filters.date_from))
@@ -322,7 +333,7 @@ def _conditions(filters: StudyFilter) -> list[ColumnElement[bool]]:
     if filters.modality:
         holds = and_(
             INSTANCES.c.study_uid == STUDIES.c.study_uid,
-            INSTANCES.c.modality == filters.modality,
+            INSTANCES.c.modality.in_(re.split(r"[,\\]", filters.modality)),
             IN_FORCE,
         )
         conditions.append(exists().where(holds))

@@ -99,6 +99,14 @@ def test_the_start_of_a_decoder_is_not_counted_against_the_film() -> None:
         assert decoder.read(as_file(film(shape=(256, 256)))).pixels.shape == (256, 256)
 
 
+def test_a_turn_is_not_waited_for_longer_than_a_film_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.decoding.PROCESSES", 0)  # as when all are busy
+    with pytest.raises(OutOfResourcesError, match=r"within 0\.1 s"):
+        Decoder(timeout_s=0.1).header(png())
+
+
 DROPS = """
 import sys, time
 print(flush=True)

@@ -132,7 +132,7 @@ def test_no_match_is_success_without_an_answer(node):
 
 
 def test_a_key_by_which_nothing_is_matched_is_said_so(node):
-    question = identifier("STUDY", PatientID="P1", StudyDescription="chest")
+    question = identifier("STUDY", PatientID="P1", StudyID="1")
     ae = AE(ae_title="PACS")
     ae.add_requested_context(STUDY_ROOT)
     assoc = ae.associate("127.0.0.1", node[0].port, ae_title="CARINA")

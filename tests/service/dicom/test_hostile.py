@@ -16,13 +16,13 @@ from pydicom.uid import (
 )
 
 from service.decoding import Decoder, InProcess
-from service.dicom import bulk_data, wado
+from service.dicom import bulk_data, header, wado
 from service.dicom.description import Look
 from service.dicom.header import read_file_header, read_header
 from service.errors import InvalidObjectError, NotFoundError, UsageError
 from tests.service.dicom.conftest import Ward
 from tests.service.dicom.films import as_file, film
-from tests.service.dicom.hostile import SYNTAXES, deep, whole
+from tests.service.dicom.hostile import SYNTAXES, data_set_start, deep, whole
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
@@ -123,10 +123,10 @@ def test_noise_is_no_data_set(syntax):
     for size in (0, 1, 7, 8, 100, 5000):
         noise = dice.randbytes(size)
         try:
-            header = read_header(noise, syntax)
+            found = read_header(noise, syntax)
         except InvalidObjectError:
             continue
-        assert header["SOPInstanceUID"] == ""
+        assert found["SOPInstanceUID"] == ""
 
 
 def test_a_deflated_bomb_is_inflated_only_as_far_as_its_header():
@@ -138,9 +138,21 @@ def test_a_deflated_bomb_is_inflated_only_as_far_as_its_header():
     bomb = packer.compress(plain) + b"".join(packer.compress(bytes(1 << 20)) for _ in range(64))
     bomb += packer.flush()
 
-    header = read_file_header(data[:start] + bomb)
+    found = read_file_header(data[:start] + bomb)
 
-    assert header["SOPInstanceUID"] == ds.SOPInstanceUID
+    assert found["SOPInstanceUID"] == ds.SOPInstanceUID
+
+
+def test_a_header_of_more_parts_than_are_read_is_refused(monkeypatch):
+    monkeypatch.setattr(header, "_MOST_READS", 1000)
+    data = as_file(film(shape=(8, 8)))
+    start = data_set_start(data)
+    opened = b"\x08\x00\x06\x00SQ\0\0\xff\xff\xff\xff"
+    items, closed = b"\xfe\xff\x00\xe0\0\0\0\0" * 1000, b"\xfe\xff\xdd\xe0\0\0\0\0"
+    for before in (opened + items + closed, b"\x08\x00\x01\x00LO\0\0" * 1000):
+        with pytest.raises(InvalidObjectError, match="found OSError"):
+            read_file_header(data[:start] + before + data[start:])
+    assert read_file_header(data)["PatientID"] == "P1"
 
 
 def test_a_value_of_many_megabytes_is_cut_not_kept():
