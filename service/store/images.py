@@ -201,12 +201,19 @@ class Images(Database):
             rows = connection.execute(query.order_by(INSTANCES.c.number)).mappings()
             return tuple(payloads.instance(row) for row in rows)
 
-    def conflicts(self, limit: int = 100) -> tuple[Instance, ...]:
-        """Give the objects that were kept aside, newest first, for the administrator."""
-        query = select(INSTANCES).where(INSTANCES.c.state == "conflict")
+    def instances_in(
+        self, state: Literal["undecodable", "conflict"], limit: int = 100, offset: int = 0
+    ) -> tuple[tuple[Instance, str], ...]:
+        """Give the objects in a state, the last received first, each with its study's patient."""
+        query = (
+            select(INSTANCES, STUDIES.c.patient_id)
+            .join(STUDIES, STUDIES.c.study_uid == INSTANCES.c.study_uid)
+            .where(INSTANCES.c.state == state)
+            .order_by(INSTANCES.c.number.desc())
+        )
         with self._read() as connection:
-            rows = connection.execute(query.order_by(INSTANCES.c.number.desc()).limit(limit))
-            return tuple(payloads.instance(row) for row in rows.mappings())
+            rows = connection.execute(query.limit(limit).offset(offset)).mappings()
+            return tuple((payloads.instance(row), row["patient_id"]) for row in rows)
 
     def mark_undecodable(self, sop_instance_uid: str) -> None:
         """Note that the pixels of an object cannot be decoded; the object itself stays."""

@@ -128,7 +128,10 @@ def test_other_bytes_under_a_known_uid_are_kept_aside(filled: Index) -> None:
     other = replace(FILM, sha256="1" * 64, object_key="ab/cd/9")
     assert filled.add_instance(other, STUDY, PATIENT, AUDIT) == "conflict"
     assert filled.instance("1.2.3.1") == FILM
-    assert filled.conflicts() == (replace(other, state="conflict"),)
+    kept = (replace(other, state="conflict"), PATIENT.patient_id)
+    assert filled.instances_in("conflict") == (kept,)
+    assert filled.instances_in("conflict", offset=1) == ()
+    assert filled.instances_in("undecodable") == ()
     assert filled.study("1.2.3").revision == 1
 
 
