@@ -21,6 +21,7 @@ from pydicom.uid import (
 )
 
 from service.dicom import stow
+from service.dicom.description import Descriptions
 from service.dicom.objects import severity_report
 from service.errors import TooLargeError, UsageError
 from tests.service.dicom.films import as_file, film
@@ -334,6 +335,15 @@ def test_queries_that_cannot_be_answered_say_why(session, url, ward):
         "/studies/1.2/series/1.3/instances/1.4/frames/0x1",
     ):
         assert session.get(url + path).status_code == 422, path
+
+
+def test_a_page_of_a_search_reads_no_more_headers_than_it_shows(client, monkeypatch):
+    client.store_instances([film(seed=seed) for seed in range(5)])
+    read, of = [], Descriptions.of
+    monkeypatch.setattr(
+        Descriptions, "of", lambda self, one, only=(): read.append(one) or of(self, one, only)
+    )
+    assert len(client.search_for_instances(limit=2)) == len(read) == 2
 
 
 def test_names_that_were_compared_literally_are_told_to_be(session, url):
