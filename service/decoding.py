@@ -90,8 +90,7 @@ class InProcess:
 class Decoder:
     """Reads in processes that stay warm, and are ended where an object exceeds its bounds.
 
-    A turn is waited for no longer than the reading may take: a caller has an answer within twice
-    `timeout_s`, but for the start of a process.
+    A turn is waited for no longer than the reading may take.
 
     Parameters
     ----------
@@ -192,7 +191,7 @@ class Decoder:
         for is_last in (False, True):
             begun = time.monotonic()
             try:
-                with self._borrowed(timeout_s) as process:
+                with self._borrowed(left_s) as process:
                     process.wait_ready()
                     begun = time.monotonic()
                     answer, found = process.ask(question, data, left_s)

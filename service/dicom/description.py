@@ -11,6 +11,7 @@ import io
 import time
 import warnings
 from collections.abc import Collection
+from contextlib import suppress
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.filereader import read_partial
@@ -47,20 +48,19 @@ class Descriptions:
         NotFoundError : its bytes are lost.
         OutOfResourcesError : no process can be had to read it; try again.
         """
-        head, is_whole = self._head(instance)
         found = None
         if instance.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
-            found = within(head, is_whole=is_whole, only=only)
+            head = self._head(instance)
+            found = within(head, is_whole=len(head) < HEAD_BYTES, only=only)
         return self._in_process(instance, only) if found is None else found
 
-    def _head(self, instance: Instance) -> tuple[bytes, bool]:
-        """The first bytes of an object, and whether they are all."""
+    def _head(self, instance: Instance) -> bytes:
+        """The first bytes of an object."""
         path = self._objects.path(instance.object_key)
-        if path is None:
-            data = self._objects.get(instance.object_key)
-            return data[:HEAD_BYTES], len(data) <= HEAD_BYTES
-        with path.open("rb", buffering=0) as file:
-            return file.read(HEAD_BYTES), instance.size_bytes <= HEAD_BYTES
+        if path is not None:
+            with suppress(OSError), path.open("rb") as file:  # else the store says what is wrong
+                return file.read(HEAD_BYTES)
+        return self._objects.get(instance.object_key)[:HEAD_BYTES]
 
     def _in_process(self, instance: Instance, only: Collection[int]) -> dicom_json.Json:
         if instance.state == "undecodable":

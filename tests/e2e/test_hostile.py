@@ -1,4 +1,7 @@
-"""Hostile files through both doors of a running service: it refuses or keeps, and goes on."""
+"""Hostile files through both doors of a running service: it refuses or keeps, and goes on.
+
+`HOSTILE_FILES` sends another number of them than two thousand.
+"""
 
 from __future__ import annotations
 
