@@ -39,6 +39,12 @@ HEADER_TIMEOUT_S = 10.0  # at most: a header of 5 MB takes one
 START_S = 60.0  # on a machine that is busy with other things
 KEPT_BYTES = 128 << 20  # of memory between films
 _SECRETS = ("CARINA_", "AWS_", "PG")
+_HABITS = {  # of a decoding process: one thread, and memory of a film's size is kept for the next
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
 _log = structlog.get_logger(__name__)
 Question = dict[str, Any]
 Answer = dict[str, Any]
@@ -362,9 +368,9 @@ def _not_started(found: str) -> OutOfResourcesError:
 
 
 def _environment() -> dict[str, str]:
-    """What a decoder needs to know: no password, no address, one thread."""
+    """What a decoder needs to know: no password, no address."""
     told = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
-    return {**told, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {**told, **_HABITS}
 
 
 def _put(memory: int, view: memoryview) -> None:

@@ -111,8 +111,8 @@ DROPS = """
 import sys, time
 print(flush=True)
 while True:
-    print(end=" ", flush=True)
     time.sleep(0.1)
+    print(end=" ", flush=True)
 """
 
 
