@@ -31,8 +31,10 @@ from service.dashboard import views
 from service.decoding import Decoder
 from service.dicom import listener, web
 from service.dicom.commitment import Commitments
+from service.dicom.description import Descriptions
 from service.dicom.find import Finder
 from service.dicom.ingest import Ingest
+from service.dicom.origins import install_origins
 from service.errors import NotAllowedError, OutOfResourcesError, UsageError
 from service.jobs.engine import Engine
 from service.jobs.engine import Role as Work
@@ -110,7 +112,8 @@ class Parts:
 
     def finder(self) -> Finder:
         """What answers queries on the DICOM port."""
-        return Finder(self.index, self.objects, clock, self.settings.ae_title)
+        descriptions = Descriptions(self.index, self.objects, self.decoder)
+        return Finder(self.index, descriptions, clock, self.settings.ae_title)
 
     def commitments(self) -> Commitments:
         """What takes storage commitments in."""
@@ -202,6 +205,7 @@ def web_app(parts: Parts) -> FastAPI:
     )
     app.include_router(views.router(services))
     routes.install(app, parts.settings)
+    install_origins(app, parts.settings)
     app.state.feed = feed
     return app
 

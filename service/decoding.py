@@ -1,7 +1,7 @@
-"""Films from the network are decoded in a process of its own, with bounded memory and time.
+"""Objects from the network are read in a process of its own, with bounded memory and time.
 
-Six decoders of three languages read what a sender calls a film. Whatever its bytes make them do, it
-costs this process nothing but an answer: the film is `undecodable`.
+A parser and six decoders of three languages read what a sender calls a film. Whatever its bytes
+make them do, it costs this process nothing but an answer: the film is `undecodable`.
 """
 
 from __future__ import annotations
@@ -15,28 +15,38 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any, Protocol, cast
+from itertools import pairwise
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from pydicom.pixels.utils import pixel_array
 
 from models.part10 import MAX_FILE_BYTES, parse
 from models.radiograph import Radiograph, read_bytes
 from models.refusal import Refusal, RefusalCode
-from service.errors import OutOfResourcesError
+from service.dicom import bulk_data, dicom_json
+from service.dicom.bulk_data import Frames
+from service.errors import CarinaError, NotFoundError, OutOfResourcesError, UsageError
 
 PROCESSES = 2  # at once; more films wait their turn
-LONGEST_ANSWER = 1 << 16
+LONGEST_ANSWER = 1 << 20
+MOST_HEADER_BYTES = 16 << 20  # as DICOM JSON; the largest that people make have some 5 MB
+HEADER_TIMEOUT_S = 10.0  # at most: a header of 5 MB takes one
 START_S = 60.0  # on a machine that is busy with other things
 KEPT_BYTES = 128 << 20  # of memory between films
 _SECRETS = ("CARINA_", "AWS_", "PG")
+_HABITS = {  # of a decoding process: one thread, and memory of a film's size is kept for the next
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
 _log = structlog.get_logger(__name__)
+Question = dict[str, Any]
 Answer = dict[str, Any]
 _TOO_LARGE: Answer = {
     "refused": "undecodable",
@@ -45,59 +55,53 @@ _TOO_LARGE: Answer = {
 
 
 class Decoding(Protocol):
-    """Bytes from the network to pixels: `Decoder`, or `InProcess` where nothing is hostile."""
+    """What is read of objects from the network: by a `Decoder`, or `InProcess` in batch commands.
+
+    Each raises `Refusal` where the bytes cannot be read or decoded.
+    """
 
     def read(self, data: bytes) -> Radiograph:
         """The film in a DICOM, PNG or JPEG file."""
 
-    def frame(self, data: bytes, number: int) -> bytes:
-        """Little-endian pixels of one frame of a DICOM file, counted from 1."""
+    def header(self, data: bytes, only: Collection[int] = ()) -> dicom_json.Json:
+        """What a DICOM file says beside its pixels, or `only` these tags of it."""
+
+    def frames(self, data: bytes, numbers: Sequence[int], *, as_stored: bool) -> Frames:
+        """Frames of a DICOM file: see `bulk_data.frames`."""
+
+    def value(self, data: bytes, way: str) -> bytes:
+        """A binary value of a DICOM file: see `bulk_data.value`."""
 
 
 class InProcess:
-    """Decodes here: for the batch commands and for the decoding process itself."""
+    """Reads here: for the batch commands and for the decoding process itself."""
 
     def read(self, data: bytes) -> Radiograph:
-        """The film in a DICOM, PNG or JPEG file.
-
-        Raises
-        ------
-        Refusal : the bytes are no film that can be decoded.
-        """
+        """The film in a DICOM, PNG or JPEG file."""
         return read_bytes(data)
 
-    def frame(self, data: bytes, number: int) -> bytes:
-        """Little-endian pixels of one frame of a DICOM file, counted from 1.
+    def header(self, data: bytes, only: Collection[int] = ()) -> dicom_json.Json:
+        """What a DICOM file says beside its pixels, or `only` these tags of it."""
+        return dicom_json.of_header(parse(data), only)
 
-        Raises
-        ------
-        Refusal : the frame cannot be decoded.
-        """
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # they quote values of the patient
-                pixels = pixel_array(parse(data), index=number - 1, raw=True)
-        except Refusal:
-            raise
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
-                raise
-            # As in models.radiograph: Rust panics are no Exception.
-            raise Refusal(
-                "undecodable",
-                f"expected pixel data that can be decoded, found {type(error).__name__} in its "
-                "bytes",
-            ) from error
-        return bytes(pixels.astype(pixels.dtype.newbyteorder("<")).tobytes())
+    def frames(self, data: bytes, numbers: Sequence[int], *, as_stored: bool) -> Frames:
+        """Frames of a DICOM file."""
+        return bulk_data.frames(data, numbers, as_stored=as_stored)
+
+    def value(self, data: bytes, way: str) -> bytes:
+        """A binary value of a DICOM file."""
+        return bulk_data.value(data, way)
 
 
 class Decoder:
-    """Decodes in processes that stay warm, and are ended where a film exceeds its bounds.
+    """Reads in processes that stay warm, and are ended where an object exceeds its bounds.
+
+    A turn is waited for no longer than the reading may take.
 
     Parameters
     ----------
     memory_mb : address space of a decoding process.
-    timeout_s : for one film.
+    timeout_s : for one film, frame or value; a header has `HEADER_TIMEOUT_S` where that is shorter.
     """
 
     def __init__(self, memory_mb: int = 4096, timeout_s: float = 60.0) -> None:
@@ -113,21 +117,55 @@ class Decoder:
         Raises
         ------
         Refusal : the bytes are no film that can be decoded within the bounds.
-        OutOfResourcesError : no process can be started; try again.
+        OutOfResourcesError : no process can be started, or all are busy; try again.
         """
-        answer, pixels = self._ask("read", data)
+        answer, pixels = self._ask({"task": "read"}, data, self.timeout_s)
         shape = (int(answer["rows"]), int(answer["columns"]))
         return _radiograph(answer, pixels.view(np.float32).reshape(shape))
 
-    def frame(self, data: bytes, number: int) -> bytes:
-        """Little-endian pixels of one frame of a DICOM file, counted from 1.
+    def header(self, data: bytes, only: Collection[int] = ()) -> dicom_json.Json:
+        """What a DICOM file says beside its pixels, or `only` these tags of it.
 
         Raises
         ------
-        Refusal : the frame cannot be decoded within the bounds.
-        OutOfResourcesError : no process can be started; try again.
+        Refusal : it cannot be read within the bounds.
+        OutOfResourcesError : as above.
         """
-        return self._ask("frame", data, number)[1].tobytes()
+        question = {"task": "header", "only": list(only)}
+        found = self._ask(question, data, min(self.timeout_s, HEADER_TIMEOUT_S))[1]
+        described: dicom_json.Json = json.loads(found.tobytes())
+        return described
+
+    def frames(self, data: bytes, numbers: Sequence[int], *, as_stored: bool) -> Frames:
+        """Frames of a DICOM file, counted from 1.
+
+        Raises
+        ------
+        Refusal : a frame cannot be decoded within the bounds.
+        NotFoundError : there is no such frame.
+        UsageError : they are more than can be held at once.
+        OutOfResourcesError : as above.
+        """
+        asked = sorted(set(numbers))
+        question: Question = {"task": "frames", "numbers": asked, "as_stored": as_stored}
+        answer, found = self._ask(question, data, self.timeout_s)
+        ends = np.cumsum([0, *answer["sizes"]]).tolist()
+        bodies = [found[start:end].tobytes() for start, end in pairwise(ends)]
+        if numbers:
+            by_number = dict(zip(asked, bodies, strict=True))
+            bodies = [by_number[number] for number in numbers]
+        return Frames(str(answer["syntax"]), tuple(bodies))
+
+    def value(self, data: bytes, way: str) -> bytes:
+        """A binary value of a DICOM file.
+
+        Raises
+        ------
+        Refusal : the file cannot be read within the bounds.
+        NotFoundError : no binary value lies there.
+        OutOfResourcesError : as above.
+        """
+        return self._ask({"task": "value", "way": way}, data, self.timeout_s)[1].tobytes()
 
     def warm(self) -> None:
         """Start a process ahead of the first film.
@@ -136,7 +174,7 @@ class Decoder:
         ------
         OutOfResourcesError : no process can be started.
         """
-        with self._borrowed() as process:
+        with self._borrowed(START_S) as process:
             process.wait_ready()
 
     def pids(self) -> list[int]:
@@ -151,24 +189,38 @@ class Decoder:
         for one in idle:
             one.end()
 
-    def _ask(self, task: str, data: bytes, number: int = 1) -> tuple[Answer, NDArray[np.uint8]]:
+    def _ask(
+        self, question: Question, data: bytes, timeout_s: float
+    ) -> tuple[Answer, NDArray[np.uint8]]:
         """An answer that is no refusal, and the bytes that came with it."""
+        left_s = timeout_s
         for is_last in (False, True):
+            begun = time.monotonic()
             try:
-                with self._borrowed() as process:
-                    answer, pixels = process.ask(task, data, number, self.timeout_s)
+                with self._borrowed(left_s) as process:
+                    process.wait_ready()
+                    begun = time.monotonic()
+                    answer, found = process.ask(question, data, left_s)
                 break
             except _EndedError as error:
+                left_s -= time.monotonic() - begun
                 _log.warning("decoder ended", why=str(error), size_bytes=len(data))
-                if is_last or error.is_bound:  # else it may have been ended from outside
-                    raise _refused(error) from error
+                # Unless it was its bound, it may have been ended from outside.
+                if is_last or error.is_bound or left_s <= 0:
+                    raise _refused(question, error) from error
         if "refused" in answer:
             raise Refusal(cast(RefusalCode, answer["refused"]), str(answer["message"]))
-        return answer, pixels
+        if "error" in answer:
+            raise _ERRORS[answer["error"]](str(answer["message"]))
+        return answer, found
 
     @contextmanager
-    def _borrowed(self) -> Iterator[_Process]:
-        with self._turns:
+    def _borrowed(self, wait_s: float) -> Iterator[_Process]:
+        if not self._turns.acquire(timeout=wait_s):
+            raise OutOfResourcesError(
+                f"expected a decoder to be free within {wait_s:g} s, found all busy; try again"
+            )
+        try:
             with self._lock:
                 process = self._idle.pop() if self._idle else None
             process = process or _Process(self._memory_mb, self.timeout_s)
@@ -179,6 +231,8 @@ class Decoder:
                 raise
             with self._lock:
                 self._idle.append(process)
+        finally:
+            self._turns.release()
 
 
 class _EndedError(Exception):
@@ -189,7 +243,9 @@ class _EndedError(Exception):
         self.is_bound = is_bound
 
 
-def _refused(error: _EndedError) -> Refusal:
+def _refused(question: Question, error: _EndedError) -> Refusal:
+    if question["task"] in ("header", "value"):
+        return Refusal("undecodable", f"expected a header that can be read, found that it {error}")
     return Refusal(
         "undecodable",
         f"expected pixel data that can be decoded, found that the decoder {error}; send the film "
@@ -236,7 +292,7 @@ class _Process:
         self._is_ready = True
 
     def ask(
-        self, task: str, data: bytes, number: int, timeout_s: float
+        self, question: Question, data: bytes, timeout_s: float
     ) -> tuple[Answer, NDArray[np.uint8]]:
         """The answer to one question.
 
@@ -248,10 +304,9 @@ class _Process:
         self.wait_ready()
         if len(data) > MAX_FILE_BYTES:
             return _TOO_LARGE, np.empty(0, np.uint8)
-        question = {"task": task, "size": len(data), "number": number}
         try:
             _put(self._memory, memoryview(data))
-            self._write(json.dumps(question).encode() + b"\n")
+            self._write(json.dumps({**question, "size": len(data)}).encode() + b"\n")
             answer = json.loads(self._line(timeout_s))
             pixels = _get(self._memory, int(answer.get("size", 0)))
             if os.fstat(self._memory).st_size > KEPT_BYTES:
@@ -313,9 +368,9 @@ def _not_started(found: str) -> OutOfResourcesError:
 
 
 def _environment() -> dict[str, str]:
-    """What a decoder needs to know: no password, no address, one thread."""
+    """What a decoder needs to know: no password, no address."""
     told = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
-    return {**told, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {**told, **_HABITS}
 
 
 def _put(memory: int, view: memoryview) -> None:
@@ -372,30 +427,55 @@ def _told(film: Radiograph) -> Answer:
     }
 
 
-def _read(data: bytes, _number: int) -> tuple[Answer, memoryview]:
+def _read(data: bytes, _question: Question) -> tuple[Answer, memoryview]:
     film = InProcess().read(data)
     pixels = np.ascontiguousarray(film.pixels, np.float32)
     return _told(film), pixels.reshape(-1).view(np.uint8).data
 
 
-def _frame(data: bytes, number: int) -> tuple[Answer, memoryview]:
-    return {}, memoryview(InProcess().frame(data, number))
+def _header(data: bytes, question: Question) -> tuple[Answer, memoryview]:
+    described = InProcess().header(data, frozenset(question["only"]))
+    found = json.dumps(described, separators=(",", ":")).encode()
+    if len(found) > MOST_HEADER_BYTES:
+        raise Refusal(
+            "undecodable",
+            f"expected a header of at most {MOST_HEADER_BYTES >> 20} MiB, found a larger one",
+        )
+    return {}, memoryview(found)
 
 
-_TASKS: dict[str, Callable[[bytes, int], tuple[Answer, memoryview]]] = {
+def _frames(data: bytes, question: Question) -> tuple[Answer, memoryview]:
+    found = InProcess().frames(data, question["numbers"], as_stored=question["as_stored"])
+    sizes = [len(body) for body in found.bodies]
+    bodies = memoryview(found.bodies[0] if len(sizes) == 1 else b"".join(found.bodies))
+    return {"syntax": found.transfer_syntax_uid, "sizes": sizes}, bodies
+
+
+def _value(data: bytes, question: Question) -> tuple[Answer, memoryview]:
+    return {}, memoryview(InProcess().value(data, question["way"]))
+
+
+_TASKS: Final[dict[str, Callable[[bytes, Question], tuple[Answer, memoryview]]]] = {
     "read": _read,
-    "frame": _frame,
+    "header": _header,
+    "frames": _frames,
+    "value": _value,
+}
+_ERRORS: Final[dict[str, type[CarinaError]]] = {
+    one.__name__: one for one in (NotFoundError, UsageError)
 }
 
 
-def _answer(question: Answer, memory: int) -> Answer:
+def _answer(question: Question, memory: int) -> Answer:
     """Do one task; its bytes take the place of those that were handed in."""
     try:
         data = os.pread(memory, question["size"], 0)  # at most models.part10.MAX_FILE_BYTES
-        answer, found = _TASKS[question["task"]](data, question["number"])
+        answer, found = _TASKS[question["task"]](data, question)
         _put(memory, found)
     except Refusal as refusal:
         return {"refused": refusal.code, "message": refusal.message}
+    except (NotFoundError, UsageError) as error:
+        return {"error": type(error).__name__, "message": error.message}
     except MemoryError:
         message = "expected a film that can be decoded in the memory allowed, found a larger one"
         return {"refused": "undecodable", "message": message}

@@ -62,13 +62,16 @@ class Study:
 class StudyFilter:
     """What a query asks of studies (QIDO-RS, PS3.18 10.6); empty fields match everything.
 
-    `patient_name` takes the DICOM wildcards `*` and `?` and ignores case; the dates are inclusive.
+    Names, identifiers, accession numbers and descriptions take the DICOM wildcards `*` and `?`;
+    with one of them, and in names and descriptions always, case is ignored. `modality` may be a
+    list; the dates are inclusive.
     """
 
     patient_id: str = ""
     patient_name: str = ""
     study_uid: str = ""
     accession_number: str = ""
+    description: str = ""
     modality: str = ""
     date_from: date | None = None
     date_to: date | None = None

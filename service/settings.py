@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\[\]:_-]+$")]
+"""Scheme, host and port of a page, as a browser sends them."""
 
 
 class Settings(BaseSettings):
@@ -23,6 +27,9 @@ class Settings(BaseSettings):
 
     http_host: str = Field("127.0.0.1", description="address of the pages and the API")
     http_port: int = Field(8080, ge=0, le=65535, description="port of the pages and the API")
+    dicomweb_origins: tuple[Origin, ...] = Field(
+        (), description="web viewers that may use DICOMweb from elsewhere, https://host:port each"
+    )
     dicom_host: str = Field("0.0.0.0", description="address of the DICOM port")  # noqa: S104
     dicom_port: int = Field(11112, ge=0, le=65535, description="port of the DICOM listener")
     ae_title: str = Field("CARINA", min_length=1, max_length=16, description="called AE title")

@@ -78,6 +78,24 @@ def test_the_image_runs_a_command_that_there_is_as_nobody_in_particular() -> Non
     assert "HEALTHCHECK" in last
 
 
+def test_the_image_is_built_from_files_that_there_are() -> None:
+    text = (DEPLOY / "Containerfile").read_text()
+    listed = subprocess.run(
+        ["git", "ls-files", "-s"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    modes = {line.split("\t")[1]: line[:6] for line in listed.stdout.splitlines()}
+    for script in re.findall(r"\bscripts/\S+", text):
+        assert modes[script] == "100755", script
+    assert "-c constraints.txt ." in text
+    assert {"constraints.txt", "pyproject.toml", "README.md"} <= modes.keys()
+    versions = set(re.findall(r"^FROM \S+/python:(\d+\.\d+)-", text, re.MULTILINE))
+    (version,) = versions
+    assert (3, 11) <= tuple(map(int, version.split("."))) < (3, 14)  # as pyproject.toml wants
+    left_out = (ROOT / ".dockerignore").read_text().split()
+    assert {".venv", "**/node_modules"} <= set(left_out)  # else they would be copied in
+    assert [name for name in modes if name.split("/")[0] in left_out] == []
+
+
 @pytest.mark.parametrize("name", ["node", "worker"])
 def test_the_composed_containers_run_real_commands_on_a_root_that_is_read_only(name: str) -> None:
     held = compose()[name]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
-from service.errors import InvalidObjectError
-
 MEDIA_TYPE = "application/dicom+json"
-_BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
-_PIXEL_DATA = 0x7FE00010
-_MAX_INLINE_BYTES = 4096  # larger binary values are left out: they are bulk data
+PIXEL_DATA = MappingProxyType({0x7FE00008: "OF", 0x7FE00009: "OD", 0x7FE00010: "OW"})
+"""The elements that hold an image, each with the VR that it has where none is told."""
+
+_MAX_INLINE_BYTES = 4096  # of base64; larger binary values are bulk data (PS3.18 F.2.6)
+_UNADDRESSED = "?"
+_NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 Json = dict[str, dict[str, Any]]
 
@@ -42,35 +44,66 @@ def of_values(values: Mapping[str, object]) -> Json:
     return dict(sorted(_element(keyword, value) for keyword, value in values.items()))
 
 
-def of_header(ds: Dataset) -> Json:
-    """A data set as stored, without pixel data and large binary values.
+def of_header(ds: Dataset, only: Collection[int] = ()) -> Json:
+    """A data set as stored; of pixel data and large binary values the place alone.
 
     An element that cannot be converted is left out: it must not hide the rest of the film.
 
-    Raises
-    ------
-    InvalidObjectError : the data set cannot be described, such as one nested without end.
+    Parameters
+    ----------
+    only : tags to convert; empty for all.
     """
-    kept = Dataset()
-    for tag in list(ds.keys()):
-        raw = ds.get_item(tag, keep_deferred=True)
-        value = getattr(raw, "value", None)
-        if tag == _PIXEL_DATA or (
-            isinstance(value, bytes) and raw.VR in _BINARY and len(value) > _MAX_INLINE_BYTES
-        ):
-            continue
-        kept[tag] = raw
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they quote values of the patient
-            found: Json = kept.to_json_dict(suppress_invalid_tags=True)
-            json.dumps(found, allow_nan=False)
-    except Exception as error:
-        # The edge to a converter and hostile bytes: whatever it raises, there is no description.
-        raise InvalidObjectError(
-            f"expected a header that can be described, found {type(error).__name__} in it"
-        ) from error
+    found: Json = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they quote values of the patient
+        for tag in [int(tag) for tag in ds.keys()]:  # noqa: SIM118 - a Dataset iterates over values
+            described = _described(ds, tag) if not only or tag in only else None
+            if described is not None:
+                found[f"{tag:08X}"] = described
+    return addressed(found, "")
+
+
+def addressed(found: Json, base: str) -> Json:
+    """The data set with the address of each bulk value: `base`, then the way to its element.
+
+    The way is made of the tag, and of sequence and item (counted from 0) before it.
+    """
+    for tag, element in found.items():
+        if "BulkDataURI" in element:
+            element["BulkDataURI"] = f"{base}{tag}"
+        elif element.get("vr") == "SQ":
+            for number, item in enumerate(element.get("Value", ())):
+                addressed(item, f"{base}{tag}/{number}/")
     return found
+
+
+def bulk_value(vr: str) -> dict[str, str]:
+    """An element whose value is somewhere else."""
+    return {"vr": vr, "BulkDataURI": _UNADDRESSED}
+
+
+def text(found: Json, keyword: str) -> str:
+    """First value of an element as stripped text, "" when there is none."""
+    element = found.get(tag_of(keyword) or "", {})
+    value = next(iter(element.get("Value", ())), None)
+    if isinstance(value, dict):
+        value = "=".join(str(value.get(group, "")) for group in _NAME_GROUPS).rstrip("=")
+    return "" if value is None else str(value).strip(" \0")
+
+
+def _described(ds: Dataset, tag: int) -> dict[str, Any] | None:
+    try:
+        if tag in PIXEL_DATA:
+            vr = str(getattr(ds.get_item(tag), "VR", None) or PIXEL_DATA[tag])
+            return bulk_value(vr if len(vr) == 2 else PIXEL_DATA[tag])
+        described: dict[str, Any] = ds[tag].to_json_dict(
+            lambda _element: _UNADDRESSED, _MAX_INLINE_BYTES
+        )
+        json.dumps(described, allow_nan=False)
+    except Exception:  # noqa: BLE001
+        # The edge to a converter and hostile bytes: whatever it raises, this one is not described.
+        return None
+    return described
 
 
 def _element(keyword: str, value: object) -> tuple[str, dict[str, Any]]:
@@ -90,5 +123,4 @@ def _element(keyword: str, value: object) -> tuple[str, dict[str, Any]]:
 
 def _person_name(name: str) -> dict[str, str]:
     """Alphabetic, ideographic and phonetic groups (PS3.5 6.2.1.1)."""
-    groups = ("Alphabetic", "Ideographic", "Phonetic")
-    return {group: part for group, part in zip(groups, name.split("="), strict=False) if part}
+    return {group: part for group, part in zip(_NAME_GROUPS, name.split("="), strict=False) if part}

@@ -15,12 +15,12 @@ from pydicom.dataset import Dataset
 
 from models.tags import text, texts
 from service import audit
-from service.dicom import dicom_json, qido, wado
+from service.dicom import dicom_json, qido
+from service.dicom.description import Descriptions, Look
 from service.dicom.keywords import STUDY_FILTERS
-from service.errors import InvalidObjectError, NotFoundError, UsageError
-from service.records import Instance, StudySummary
+from service.errors import UsageError
+from service.records import StudySummary
 from service.store.index import Index
-from service.store.objects import ObjectStore
 
 PATIENT_ROOT = "1.2.840.10008.5.1.4.1.2.1.1"
 STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.2.1"
@@ -107,10 +107,14 @@ class Finder:
     """
 
     def __init__(
-        self, index: Index, objects: ObjectStore, clock: Callable[[], datetime], ae_title: str
+        self,
+        index: Index,
+        descriptions: Descriptions,
+        clock: Callable[[], datetime],
+        ae_title: str,
     ) -> None:
         self._index = index
-        self._objects = objects
+        self._descriptions = descriptions
         self._clock = clock
         self._ae_title = ae_title
 
@@ -134,14 +138,16 @@ class Finder:
 
     def _studies(self, question: Question, calling: str, address: str) -> Iterator[dicom_json.Json]:
         told: set[str] = set()
+        look = Look(self._descriptions)
         for page in self._pages(question):
             self._audit(question, page, calling, address)
             for one in page:
                 if question.level == "STUDY":
-                    yield qido.study_json(one, "", self._example(one), question.query())
+                    more = self._example(look, one, question)
+                    yield qido.study_json(one, "", more, question.query())
                 elif one.patient.patient_id not in told:
                     told.add(one.patient.patient_id)
-                    described = qido.study_json(one, "", Dataset(), question.query())
+                    described = qido.study_json(one, "", {}, question.query())
                     kept = {dicom_json.tag_of(key) for key in _PATIENT_KEYS}
                     yield {tag: value for tag, value in described.items() if tag in kept}
 
@@ -166,7 +172,8 @@ class Finder:
             if question.level == "SERIES" or one.series_uid == question.matches["SeriesInstanceUID"]
         ]
         describe = qido.series_json if question.level == "SERIES" else qido.instances_json
-        yield from describe(held, "", self._header, question.query(below=True))
+        look = Look(self._descriptions)
+        yield from describe(held, "", look.known, question.query(below=True))
 
     def _audit(
         self, question: Question, seen: tuple[StudySummary, ...], calling: str, address: str
@@ -182,17 +189,11 @@ class Finder:
         )
         self._index.add_audits(events)
 
-    def _example(self, summary: StudySummary) -> Dataset:
+    def _example(self, look: Look, summary: StudySummary, question: Question) -> dicom_json.Json:
         """Header of one object of a study, for the keys that the index does not hold."""
         instances = self._index.instances(summary.study.study_uid)
-        return self._header(instances[0]) if instances else Dataset()
-
-    def _header(self, instance: Instance) -> Dataset:
-        """Header of an object; empty where it is broken: others are still found."""
-        try:
-            return wado.header(self._objects, instance)
-        except (InvalidObjectError, NotFoundError):
-            return Dataset()
+        keywords = (*qido.OF_STUDY, *question.wanted)
+        return look.known(instances[0], keywords) if instances else {}
 
     def _identifier(self, question: Question, described: dicom_json.Json) -> Dataset:
         """The keys asked for, empty where nothing is known (PS3.4 C.2.2.1)."""

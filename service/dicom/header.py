@@ -1,8 +1,9 @@
 """The few elements of an object that Carina indexes, read from its bytes without the pixel data.
 
-Everything here faces hostile bytes: reading stops before the pixel data, a deflated data set is
-inflated only as far as its header, values are read as raw bytes and decoded leniently, and whatever
-a parser raises becomes one `InvalidObjectError` that quotes no value of the patient.
+Everything here faces hostile bytes: reading stops before the pixel data and after so many parts, a
+deflated data set is inflated only as far as its header, values are read as raw bytes and decoded
+leniently, and whatever a parser raises becomes one `InvalidObjectError` that quotes no value of the
+patient.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ _TAGS = {keyword: Tag(keyword) for keyword in INDEXED}
 _LAST_TAG = max(int(tag) for tag in _TAGS.values())
 _MAX_VALUE_BYTES = 1024  # the longest indexed value (a PN of three groups) has 194 characters
 _MAX_INFLATED_BYTES = 8 << 20  # a header of a film has some 10 kB
+_MOST_READS = 1_000_000  # some four seconds; a key object note on 10,000 images has 100,000
 _GROUP_0002 = b"\x02\x00"
 _MAGIC = b"DICM"
 
@@ -71,6 +73,26 @@ class Header:
 
     def __getitem__(self, keyword: str) -> str:
         return self.values.get(keyword, "")
+
+
+class _Counted(io.BytesIO):
+    """Bytes that are read from so many times: empty elements cost little to send, but time here."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)  # shares the bytes
+        self._left = _MOST_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes.
+
+        Raises
+        ------
+        OSError : asked once too often.
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise OSError("a header of more parts than are read")
+        return super().read(size)
 
 
 def with_preamble(data: bytes) -> bytes:
@@ -118,7 +140,7 @@ def read_header(data_set: bytes, transfer_syntax_uid: str) -> Header:
 def _read(data: bytes, start: int, transfer_syntax_uid: str) -> Header:
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         data, start = _inflate(memoryview(data)[start:]), 0
-    source = io.BytesIO(data)  # shares the bytes
+    source = _Counted(data)
     source.seek(start)
     try:
         ds = read_dataset(
@@ -169,7 +191,7 @@ def _meta_element(element: int, vr: bytes, value: str, pad: bytes) -> bytes:
 
 def _file_meta(data: bytes) -> tuple[dict[BaseTag, RawDataElement], int]:
     """Raw elements of group 0002 (always explicit little endian) and where the data set starts."""
-    source = io.BytesIO(data)
+    source = _Counted(data)
     source.seek(132)
     try:
         group = read_dataset(source, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)

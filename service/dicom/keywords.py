@@ -17,6 +17,7 @@ STUDY_FILTERS = MappingProxyType(
         "PatientName": "patient_name",
         "StudyInstanceUID": "study_uid",
         "AccessionNumber": "accession_number",
+        "StudyDescription": "description",
         "ModalitiesInStudy": "modality",
     }
 )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from pydicom.dataset import Dataset
-
-from models.tags import texts
 from service.dicom import dicom_json
 from service.dicom.keywords import STUDY_FILTERS
 from service.errors import UsageError
@@ -32,8 +29,16 @@ INSTANCE_KEYS = (
 _OPTIONS = frozenset({"limit", "offset", "includefield", "fuzzymatching"})
 _DAY = re.compile(r"\d{8}")
 
-Reader = Callable[[Instance], Dataset]
-Describe = Callable[[Iterable[Instance], str, Reader, "Query"], list[dicom_json.Json]]
+OF_STUDY = ("ReferringPhysicianName", "StudyID")
+"""What an answer on a study takes from the header of one of its objects."""
+
+_OF_SERIES = ("SeriesDescription", "SeriesNumber")
+_OF_INSTANCE = ("InstanceNumber", "Rows", "Columns", "BitsAllocated", "NumberOfFrames")
+
+Reader = Callable[[Instance, Collection[str]], dicom_json.Json]
+"""Object and keywords -> those of its header that are known."""
+
+Describe = Callable[[Iterable[Instance], str, Reader, "Query"], Iterator[dicom_json.Json]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,9 @@ def find_studies(index: Index, query: Query) -> tuple[StudySummary, ...]:
     return tuple(found[query.offset : query.offset + query.limit])
 
 
-def study_json(summary: StudySummary, base: str, more: Dataset, query: Query) -> dicom_json.Json:
+def study_json(
+    summary: StudySummary, base: str, more: dicom_json.Json, query: Query
+) -> dicom_json.Json:
     """A study as PS3.18 table 10.6.3-3 asks, with the fields to include from one of its objects."""
     study, patient = summary.study, summary.patient
     acquired = study.acquired_at.astimezone() if study.acquired_at else None
@@ -93,7 +100,7 @@ def study_json(summary: StudySummary, base: str, more: Dataset, query: Query) ->
         "AccessionNumber": study.accession_number,
         "InstanceAvailability": "ONLINE",
         "ModalitiesInStudy": summary.modalities,
-        "ReferringPhysicianName": next(iter(texts(more, "ReferringPhysicianName")), ""),
+        "ReferringPhysicianName": dicom_json.text(more, "ReferringPhysicianName"),
         "StudyDescription": study.description,
         "RetrieveURL": f"{base}/studies/{study.study_uid}",
         "PatientName": patient.name,
@@ -101,7 +108,7 @@ def study_json(summary: StudySummary, base: str, more: Dataset, query: Query) ->
         "PatientBirthDate": f"{patient.birth_date:%Y%m%d}" if patient.birth_date else None,
         "PatientSex": patient.sex,
         "StudyInstanceUID": study.study_uid,
-        "StudyID": next(iter(texts(more, "StudyID")), ""),
+        "StudyID": dicom_json.text(more, "StudyID"),
         "NumberOfStudyRelatedSeries": summary.series_count,
         "NumberOfStudyRelatedInstances": summary.instance_count,
     }
@@ -110,18 +117,17 @@ def study_json(summary: StudySummary, base: str, more: Dataset, query: Query) ->
 
 def series_json(
     instances: Iterable[Instance], base: str, read: Reader, query: Query
-) -> list[dicom_json.Json]:
+) -> Iterator[dicom_json.Json]:
     """Series of one study that match, as PS3.18 table 10.6.3-4 asks."""
     grouped: dict[str, list[Instance]] = {}
     for instance in instances:
         grouped.setdefault(instance.series_uid, []).append(instance)
-    found = []
     for series_uid, members in grouped.items():
         first = members[0]
-        more = read(first)
+        more = read(first, (*_OF_SERIES, *query.include))
         values: dict[str, object] = {
             "Modality": first.modality,
-            "SeriesDescription": next(iter(texts(more, "SeriesDescription")), ""),
+            "SeriesDescription": dicom_json.text(more, "SeriesDescription"),
             "RetrieveURL": f"{base}/studies/{first.study_uid}/series/{series_uid}",
             "StudyInstanceUID": first.study_uid,
             "SeriesInstanceUID": series_uid,
@@ -129,32 +135,29 @@ def series_json(
             "NumberOfSeriesRelatedInstances": len(members),
         }
         if _matches(values, query, SERIES_KEYS):
-            found.append(_with_fields(dicom_json.of_values(values), more, query))
-    return found
+            yield _with_fields(dicom_json.of_values(values), more, query)
 
 
 def instances_json(
     instances: Iterable[Instance], base: str, read: Reader, query: Query
-) -> list[dicom_json.Json]:
+) -> Iterator[dicom_json.Json]:
     """Instances that match, as PS3.18 table 10.6.3-5 asks."""
-    found = []
     for instance in instances:
-        more = read(instance)
+        more = read(instance, (*_OF_INSTANCE, *query.include))
         series = f"{base}/studies/{instance.study_uid}/series/{instance.series_uid}"
         values: dict[str, object] = {
             "SOPClassUID": instance.sop_class_uid,
             "SOPInstanceUID": instance.sop_instance_uid,
             "InstanceAvailability": "ONLINE",
+            "AvailableTransferSyntaxUID": instance.transfer_syntax_uid,
             "Modality": instance.modality,
             "RetrieveURL": f"{series}/instances/{instance.sop_instance_uid}",
             "StudyInstanceUID": instance.study_uid,
             "SeriesInstanceUID": instance.series_uid,
         }
-        numbers = ("InstanceNumber", "Rows", "Columns", "BitsAllocated", "NumberOfFrames")
-        values |= {keyword: _number(more, keyword) for keyword in numbers}
+        values |= {keyword: _number(more, keyword) for keyword in _OF_INSTANCE}
         if _matches(values, query, SERIES_KEYS + INSTANCE_KEYS):
-            found.append(_with_fields(dicom_json.of_values(values), more, query))
-    return found
+            yield _with_fields(dicom_json.of_values(values), more, query)
 
 
 def study_part(query: Query) -> Query:
@@ -229,19 +232,17 @@ def _value_matches(value: str, wanted: str) -> bool:
     return any(fnmatchcase(value, pattern.replace("[", "[[]")) for pattern in patterns)
 
 
-def _number(ds: Dataset, keyword: str) -> int | None:
-    value = next(iter(texts(ds, keyword)), "")
+def _number(found: dicom_json.Json, keyword: str) -> int | None:
+    value = dicom_json.text(found, keyword)
     return int(value) if re.fullmatch(r"[+-]?\d{1,12}", value) else None
 
 
-def _with_fields(found: dicom_json.Json, more: Dataset, query: Query) -> dicom_json.Json:
-    if not query.include:
-        return found
-    everything = dicom_json.of_header(more)
+def _with_fields(found: dicom_json.Json, more: dicom_json.Json, query: Query) -> dicom_json.Json:
+    """Add the fields to include; bulk data is told of by the metadata alone."""
     wanted = {dicom_json.tag_of(keyword) for keyword in query.include}
-    chosen = (
-        everything
-        if "all" in query.include
-        else {tag: element for tag, element in everything.items() if tag in wanted}
-    )
+    chosen = {
+        tag: element
+        for tag, element in more.items()
+        if ("all" in query.include or tag in wanted) and "BulkDataURI" not in element
+    }
     return dict(sorted({**chosen, **found}.items()))

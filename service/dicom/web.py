@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import structlog
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from starlette.concurrency import run_in_threadpool
 
 from service import audit
 from service.auth import address_of
 from service.decoding import Decoder, Decoding
-from service.dicom import dicom_json, qido, stow, wado
+from service.dicom import bulk_data, dicom_json, qido, stow, wado
+from service.dicom.description import Descriptions, Look
 from service.dicom.header import read_file_header, with_preamble
 from service.dicom.ingest import Ingest, Taken
 from service.errors import CarinaError, InvalidObjectError, NotFoundError, UsageError
@@ -26,6 +28,7 @@ from service.store.objects import ObjectStore
 
 PREFIX = "/dicom-web"
 INSTANCE = "/studies/{study_uid}/series/{series_uid}/instances/{sop_instance_uid}"
+PIXEL_DATA = "7FE00010"
 _log = structlog.get_logger(__name__)
 
 
@@ -50,23 +53,25 @@ def router(
     ----------
     user_dependency : gives the user who may read, or raises.
     sender_dependency : gives the user who may store; whoever may read where it is left out.
-    decoding : what turns stored pixel data into pixels; a `Decoder` where it is left out.
+    decoding : what reads stored objects; a `Decoder` where it is left out.
     """
 
+    decoder = decoding or Decoder()
+    descriptions = Descriptions(index, objects, decoder)
     reader = Depends(user_dependency)
     sender = Depends(sender_dependency or user_dependency)
 
     def visit(request: Request, user: User = reader) -> _Visit:
-        return _Visit(index, objects, clock, request, user)
+        return _Visit(index, objects, Look(descriptions), clock, request, user)
 
     def delivery(request: Request, user: User = sender) -> _Visit:
-        return _Visit(index, objects, clock, request, user)
+        return _Visit(index, objects, Look(descriptions), clock, request, user)
 
     made = APIRouter(prefix=PREFIX, tags=["DICOMweb"])
     _add_store(made, Depends(delivery), ingest, max_request_mb << 20)
     _add_search(made, Depends(visit))
     _add_retrieve(made, Depends(visit))
-    _add_pictures(made, Depends(visit), decoding or Decoder())
+    _add_pictures(made, Depends(visit), decoder)
     return made
 
 
@@ -76,6 +81,7 @@ class _Visit:
 
     index: Index
     objects: ObjectStore
+    look: Look
     clock: Callable[[], datetime]
     request: Request
     user: User
@@ -148,16 +154,10 @@ class _Visit:
             raise NotFoundError("expected stored instances under this address, found none")
         return found
 
-    def header(self, instance: Instance) -> Dataset:
-        """Header of an instance."""
-        return wado.header(self.objects, instance)
-
-    def known(self, instance: Instance) -> Dataset:
-        """Header of an instance for a search; empty where it is broken: others are still found."""
-        try:
-            return self.header(instance)
-        except (InvalidObjectError, NotFoundError):
-            return Dataset()
+    def address_of(self, instance: Instance) -> str:
+        """Where an instance is retrieved from."""
+        series = f"{self.base}/studies/{instance.study_uid}/series/{instance.series_uid}"
+        return f"{series}/instances/{instance.sop_instance_uid}"
 
 
 def _add_store(made: APIRouter, delivery: Any, ingest: Ingest, max_bytes: int) -> None:
@@ -212,9 +212,12 @@ def _add_search(made: APIRouter, visiting: Any) -> None:
         query = visit.query()
         found = qido.find_studies(visit.index, query)
         visit.sees_list("QIDO studies", found)
-        return _json(
-            qido.study_json(one, visit.base, _first_header(visit, one.study.study_uid), query)
-            for one in found
+        return _found(
+            visit,
+            (
+                qido.study_json(one, visit.base, _example(visit, one.study.study_uid, query), query)
+                for one in found
+            ),
         )
 
     def search_series(visit: _Visit = visiting) -> Response:
@@ -249,12 +252,32 @@ def _search(
 ) -> Response:
     """Search below a study, or below every study that the query names."""
     query = visit.query()
-    below = qido.below_study(query)
-    found: list[dicom_json.Json] = []
+    found = islice(
+        _found_below(visit, study_uid, describe, series_uid),
+        query.offset,
+        query.offset + query.limit,
+    )
+    return _found(visit, found)
+
+
+def _found(visit: _Visit, found: Iterable[dicom_json.Json]) -> Response:
+    """What a search found; PS3.18 8.3.4.2 wants to be told where names were compared literally."""
+    answer = _json(found)
+    if visit.request.query_params.get("fuzzymatching", "").lower() == "true":
+        answer.headers["Warning"] = (
+            '299 carina "The fuzzymatching parameter is not supported. '
+            'Only literal matching has been performed."'
+        )
+    return answer
+
+
+def _found_below(
+    visit: _Visit, study_uid: str, describe: qido.Describe, series_uid: str
+) -> Iterator[dicom_json.Json]:
+    query = visit.query()
     for uid in _studies_below(visit, study_uid, query):
         held = [i for i in visit.index.instances(uid) if series_uid in ("", i.series_uid)]
-        found += describe(held, visit.base, visit.known, below)
-    return _json(found[query.offset : query.offset + query.limit])
+        yield from describe(held, visit.base, visit.look.known, qido.below_study(query))
 
 
 def _studies_below(visit: _Visit, study_uid: str, query: qido.Query) -> list[str]:
@@ -313,7 +336,20 @@ def _objects(visit: _Visit, found: list[Instance]) -> Response:
 
 def _metadata(visit: _Visit, found: list[Instance]) -> Response:
     visit.sees(found[0].study_uid, "WADO metadata")
-    return _json(dicom_json.of_header(visit.header(instance)) for instance in found)
+    told, untold = [], []
+    for instance in found:
+        try:
+            described = visit.look.header(instance)
+        except (InvalidObjectError, NotFoundError) as error:
+            untold.append(error)
+        else:
+            told.append(dicom_json.addressed(described, f"{visit.address_of(instance)}/bulkdata/"))
+    if not told:
+        raise untold[0]
+    answer = _json(told)
+    if untold:
+        answer.headers["Warning"] = f'299 carina "objects that cannot be read: {len(untold)}"'
+    return answer
 
 
 def _add_pictures(made: APIRouter, visiting: Any, decoding: Decoding) -> None:
@@ -348,13 +384,35 @@ def _add_pictures(made: APIRouter, visiting: Any, decoding: Decoding) -> None:
         picture = wado.rendered(data, media_type, quality, size, decoding)
         return Response(picture, media_type=media_type)
 
+    def retrieve_bulk_data(
+        study_uid: str,
+        series_uid: str,
+        sop_instance_uid: str,
+        way: str,
+        visit: _Visit = visiting,
+    ) -> Response:
+        if not bulk_data.WAY.fullmatch(way):
+            raise UsageError("expected the address of a value as the metadata tells it")
+        (instance,) = visit.instances(study_uid, series_uid, sop_instance_uid)
+        visit.sees(study_uid, "WADO bulk data")
+        data = visit.objects.get(instance.object_key)
+        if way == PIXEL_DATA and UID(instance.transfer_syntax_uid).is_encapsulated:
+            parts = wado.frames(data, (), as_stored=True, decoding=decoding)
+        else:
+            parts = [wado.Part(wado.OCTETS, wado.value(data, way, decoding))]
+        if visit.accept.startswith(wado.OCTETS) and len(parts) == 1:
+            return Response(parts[0].body, media_type=parts[0].content_type)
+        return _multipart(parts, parts[0].content_type.partition(";")[0])
+
     made.add_api_route(f"{INSTANCE}/frames/{{frames}}", retrieve_frames)
+    made.add_api_route(f"{INSTANCE}/bulkdata/{{way:path}}", retrieve_bulk_data)
     made.add_api_route(f"{INSTANCE}/rendered", retrieve_rendered)
 
 
-def _first_header(visit: _Visit, study_uid: str) -> Dataset:
+def _example(visit: _Visit, study_uid: str, query: qido.Query) -> dicom_json.Json:
+    """What a search is told of a study by the header of its first object."""
     instances = visit.index.instances(study_uid)
-    return visit.known(instances[0]) if instances else Dataset()
+    return visit.look.known(instances[0], (*qido.OF_STUDY, *query.include)) if instances else {}
 
 
 def _frame_numbers(text: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
@@ -52,6 +53,10 @@ def _wildcard(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
     """DICOM wildcard matching (PS3.4 C.2.2.2.4), whatever the case."""
     escaped = pattern.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return func.lower(column).like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
+
+
+def _is_pattern(text: str) -> bool:
+    return "*" in text or "?" in text
 
 
 def _keep_patient(connection: Connection, patient: Patient) -> str:
@@ -196,12 +201,19 @@ class Images(Database):
             rows = connection.execute(query.order_by(INSTANCES.c.number)).mappings()
             return tuple(payloads.instance(row) for row in rows)
 
-    def conflicts(self, limit: int = 100) -> tuple[Instance, ...]:
-        """Give the objects that were kept aside, newest first, for the administrator."""
-        query = select(INSTANCES).where(INSTANCES.c.state == "conflict")
+    def instances_in(
+        self, state: Literal["undecodable", "conflict"], limit: int = 100, offset: int = 0
+    ) -> tuple[tuple[Instance, str], ...]:
+        """Give the objects in a state, the last received first, each with its study's patient."""
+        query = (
+            select(INSTANCES, STUDIES.c.patient_id)
+            .join(STUDIES, STUDIES.c.study_uid == INSTANCES.c.study_uid)
+            .where(INSTANCES.c.state == state)
+            .order_by(INSTANCES.c.number.desc())
+        )
         with self._read() as connection:
-            rows = connection.execute(query.order_by(INSTANCES.c.number.desc()).limit(limit))
-            return tuple(payloads.instance(row) for row in rows.mappings())
+            rows = connection.execute(query.limit(limit).offset(offset)).mappings()
+            return tuple((payloads.instance(row), row["patient_id"]) for row in rows)
 
     def mark_undecodable(self, sop_instance_uid: str) -> None:
         """Note that the pixels of an object cannot be decoded; the object itself stays."""
@@ -307,13 +319,19 @@ def narrowed(
 
 def _conditions(filters: StudyFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if filters.patient_id:
+    if _is_pattern(filters.patient_id):
+        conditions.append(_wildcard(PATIENTS.c.patient_id, filters.patient_id))
+    elif filters.patient_id:
         conditions.append(PATIENTS.c.patient_id == leads_to(filters.patient_id))
     if filters.patient_name:
         conditions.append(_wildcard(PATIENTS.c.name, filters.patient_name))
     if filters.study_uid:
         conditions.append(STUDIES.c.study_uid == filters.study_uid)
-    if filters.accession_number:
+    if filters.description:
+        conditions.append(_wildcard(STUDIES.c.description, filters.description))
+    if _is_pattern(filters.accession_number):
+        conditions.append(_wildcard(STUDIES.c.accession_number, filters.accession_number))
+    elif filters.accession_number:
         conditions.append(STUDIES.c.accession_number == filters.accession_number)
     if filters.date_from:
         conditions.append(STUDIES.c.acquired_at >= _midnight(filters.date_from))
@@ -322,7 +340,7 @@ def _conditions(filters: StudyFilter) -> list[ColumnElement[bool]]:
     if filters.modality:
         holds = and_(
             INSTANCES.c.study_uid == STUDIES.c.study_uid,
-            INSTANCES.c.modality == filters.modality,
+            INSTANCES.c.modality.in_(re.split(r"[,\\]", filters.modality)),
             IN_FORCE,
         )
         conditions.append(exists().where(holds))

@@ -41,13 +41,21 @@ def wait_for(what: str, look: Callable[[], Found | None], timeout_s: float = REA
 
 @dataclass
 class Node:
-    """One `carina serve` with its own folder and ports; can be killed and started again."""
+    """One `carina serve` with its own folder and ports; can be killed and started again.
+
+    Parameters
+    ----------
+    settings : of its environment, beside those of every node.
+    folder : what it runs in; the repository where it is left out.
+    """
 
     data_dir: Path
     destinations: tuple[str, ...] = ()
     http_port: int = field(default_factory=free_port)
     dicom_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+    folder: Path = ROOT
 
     @property
     def base(self) -> str:
@@ -63,12 +71,14 @@ class Node:
             "CARINA_DICOM_HOST": "127.0.0.1",
             "CARINA_DESTINATIONS": f"[{listed}]",
             "CARINA_MIN_FREE_DISK_MB": "10",
+            "PYTHONPATH": str(ROOT),
+            **self.settings,
         }
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "service", *words],
-            cwd=ROOT,
+            cwd=self.folder,
             env={**self.environment(), "CARINA_PASSWORD": PASSWORD},
             check=True,
             capture_output=True,
@@ -79,7 +89,7 @@ class Node:
         with (self.data_dir.parent / "serve.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "service", "serve"],
-                cwd=ROOT,
+                cwd=self.folder,
                 env=self.environment(),
                 stdout=log,
                 stderr=log,

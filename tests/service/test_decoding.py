@@ -59,7 +59,9 @@ def test_a_film_is_the_same_as_one_that_is_decoded_here(decoder: Decoder, data: 
 
 @pytest.mark.parametrize("data", [as_file(film()), compressed()], ids=["native", "rle"])
 def test_a_frame_is_the_same_as_one_that_is_decoded_here(decoder: Decoder, data: bytes) -> None:
-    assert decoder.frame(data, 1) == InProcess().frame(data, 1) == bytes(film().PixelData)
+    here = InProcess().frames(data, [1], as_stored=False)
+    assert decoder.frames(data, [1], as_stored=False) == here
+    assert here.bodies == (bytes(film().PixelData),)
 
 
 @pytest.mark.parametrize("data", [b"", b"nothing", as_file(film())[:600]])
@@ -97,12 +99,20 @@ def test_the_start_of_a_decoder_is_not_counted_against_the_film() -> None:
         assert decoder.read(as_file(film(shape=(256, 256)))).pixels.shape == (256, 256)
 
 
+def test_a_turn_is_not_waited_for_longer_than_a_film_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.decoding.PROCESSES", 0)  # as when all are busy
+    with pytest.raises(OutOfResourcesError, match=r"within 0\.1 s"):
+        Decoder(timeout_s=0.1).header(png())
+
+
 DROPS = """
 import sys, time
 print(flush=True)
 while True:
-    print(end=" ", flush=True)
     time.sleep(0.1)
+    print(end=" ", flush=True)
 """
 
 

@@ -46,7 +46,16 @@ def test_lists_are_json_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert Settings().destinations == ("PACS@10.0.0.7:104",)
 
 
-@pytest.mark.parametrize("wrong", [{"workers": -1}, {"http_port": 70000}, {"unknown": 1}])
-def test_a_wrong_setting_ends_the_start(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"workers": -1},
+        {"http_port": 70000},
+        {"unknown": 1},
+        {"dicomweb_origins": ("*",)},
+        {"dicomweb_origins": ("https://viewer.hospital.example/",)},
+    ],
+)
+def test_a_wrong_setting_ends_the_start(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]  # wrong on purpose

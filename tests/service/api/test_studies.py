@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 from PIL import Image
 
-from service.records import RESEARCH_USE
+from service.records import RESEARCH_USE, Role
 
 from .conftest import NOW, Stage, add_study, event
 
@@ -95,3 +95,17 @@ def _png16() -> bytes:
     out = io.BytesIO()
     Image.fromarray(np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)).save(out, "PNG")
     return out.getvalue()
+
+
+def test_an_administrator_lists_the_objects_that_cannot_be_decoded(stage: Stage) -> None:
+    add_study(stage)
+    (film,) = stage.index.instances("1.2.3")
+    assert stage.get("/api/v1/instances", Role.ADMIN, state="undecodable").json() == {
+        "instances": []
+    }
+    stage.index.mark_undecodable(film.sop_instance_uid)
+    (kept,) = stage.get("/api/v1/instances", Role.ADMIN, state="undecodable").json()["instances"]
+    assert (kept["sop_instance_uid"], kept["study_uid"]) == (film.sop_instance_uid, "1.2.3")
+    assert (kept["patient_id"], kept["state"]) == ("P1", "undecodable")
+    assert stage.get("/api/v1/instances", Role.CLINICIAN, state="undecodable").status_code == 403
+    assert stage.get("/api/v1/instances", Role.ADMIN, state="stored").status_code == 422

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import requests
+import uvicorn
+from dicomweb_client import DICOMwebClient
+from fastapi import FastAPI, Request
 
+from service.api.headers import install_security_headers
+from service.api.problems import install_error_handlers
+from service.decoding import Decoder, InProcess
+from service.dicom import web
 from service.dicom.commitment import Commitments
+from service.dicom.description import Descriptions
 from service.dicom.find import Finder
 from service.dicom.ingest import Ingest
 from service.dicom.listener import Listener, serve
-from service.records import AuditEvent
+from service.dicom.origins import install_origins
+from service.errors import NotAuthenticatedError
+from service.records import AuditEvent, Role, User
 from service.settings import Settings
 from service.store.index import Index
 from service.store.objects import FileObjects
+
+VIEWER = "https://viewer.hospital.example"
+"""Origin of a web viewer that may use DICOMweb."""
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -31,6 +48,10 @@ class Ward:
     objects: FileObjects
     ingest: Ingest
     arrived: list[str] = field(default_factory=list)
+
+    def descriptions(self) -> Descriptions:
+        """What reads the headers of the objects."""
+        return Descriptions(self.index, self.objects, InProcess())
 
     def audit(self) -> AuditEvent:
         """An audit row of no importance."""
@@ -78,3 +99,57 @@ def listen(ward: Ward) -> Iterator[Callable[..., Listener]]:
     yield start
     for listener in open_ports:
         listener.stop()
+
+
+@pytest.fixture(scope="session")
+def decoder() -> Iterator[Decoder]:
+    """A decoding process for all tests, with little patience."""
+    with closing(Decoder(timeout_s=20.0)) as made:
+        yield made
+
+
+def user(request: Request) -> User:
+    if request.headers.get("authorization") != "Bearer good":
+        raise NotAuthenticatedError("log in first")
+    return User("reader", Role.RADIOLOGIST, "", NOW)
+
+
+@pytest.fixture
+def url(ward: Ward, decoder: Decoder) -> Iterator[str]:
+    """Address of a running server over the ward."""
+    app = FastAPI()
+    app.include_router(
+        web.router(
+            ward.index,
+            ward.objects,
+            ward.ingest,
+            user,
+            max_request_mb=8,
+            decoding=decoder,
+            clock=lambda: NOW,
+        )
+    )
+    install_error_handlers(app)
+    install_security_headers(app)
+    install_origins(app, Settings(dicomweb_origins=(VIEWER,)))
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen(64)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
+        thread.start()
+        yield f"http://127.0.0.1:{held.getsockname()[1]}/dicom-web"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as opened:
+        opened.headers["Authorization"] = "Bearer good"
+        yield opened
+
+
+@pytest.fixture
+def client(url: str, session: requests.Session) -> DICOMwebClient:
+    return DICOMwebClient(url, session=session)

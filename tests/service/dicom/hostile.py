@@ -81,7 +81,7 @@ def whole(data: bytes, dice: random.Random) -> bytes:
 
 
 def truncated(data: bytes, dice: random.Random) -> bytes:
-    return data[: dice.randrange(data_set_start(data), len(data))]
+    return data[: dice.randrange(data_set_start(data) + 1, len(data))]
 
 
 def flipped(data: bytes, dice: random.Random) -> bytes:

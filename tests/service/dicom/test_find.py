@@ -54,7 +54,7 @@ def ask(
 @pytest.fixture
 def node(ward, listen):
     """A port that answers queries of PACS, with two patients' films behind it."""
-    finder = Finder(ward.index, ward.objects, lambda: NOW, "CARINA")
+    finder = Finder(ward.index, ward.descriptions(), lambda: NOW, "CARINA")
     listener = listen(finder, allowed_ae_titles=("PACS",))
     films = [film(), film(), film()]
     for ds, (patient, name, day) in zip(
@@ -132,7 +132,7 @@ def test_no_match_is_success_without_an_answer(node):
 
 
 def test_a_key_by_which_nothing_is_matched_is_said_so(node):
-    question = identifier("STUDY", PatientID="P1", StudyDescription="chest")
+    question = identifier("STUDY", PatientID="P1", StudyID="1")
     ae = AE(ae_title="PACS")
     ae.add_requested_context(STUDY_ROOT)
     assoc = ae.associate("127.0.0.1", node[0].port, ae_title="CARINA")
@@ -156,7 +156,7 @@ def test_a_question_that_cannot_be_is_refused_with_words(node, question):
 
 
 def test_a_caller_that_is_not_on_the_list_gets_no_query(ward, listen):
-    finder = Finder(ward.index, ward.objects, lambda: NOW, "CARINA")
+    finder = Finder(ward.index, ward.descriptions(), lambda: NOW, "CARINA")
     listener = listen(finder)  # an empty list: anybody may send, nobody may ask
     ae = AE(ae_title="ANYBODY")
     ae.add_requested_context(STUDY_ROOT)

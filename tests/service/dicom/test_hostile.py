@@ -15,13 +15,14 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from service.decoding import InProcess
-from service.dicom import dicom_json, wado
+from service.decoding import Decoder, InProcess
+from service.dicom import bulk_data, header, wado
+from service.dicom.description import Look
 from service.dicom.header import read_file_header, read_header
 from service.errors import InvalidObjectError, NotFoundError, UsageError
 from tests.service.dicom.conftest import Ward
 from tests.service.dicom.films import as_file, film
-from tests.service.dicom.hostile import SYNTAXES, deep, whole
+from tests.service.dicom.hostile import SYNTAXES, data_set_start, deep, whole
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
@@ -90,9 +91,10 @@ def test_what_was_kept_is_served_or_refused_and_nothing_else(ward: Ward, mutatio
             uid = ward.ingest.take(data, source="import", actor="X").sop_instance_uid
             instance = ward.index.instance(uid)
             for answer in (
-                lambda i=instance: dicom_json.of_header(wado.header(ward.objects, i)),
+                lambda i=instance: Look(ward.descriptions()).header(i),
                 lambda d=data: wado.frames(d, [1], as_stored=True, decoding=here),
                 lambda d=data: wado.frames(d, [1], as_stored=False, decoding=here),
+                lambda d=data: wado.value(d, "7FE00010", here),
                 lambda d=data: wado.rendered(d, "image/png", 90, None, here),
             ):
                 with suppress(InvalidObjectError, NotFoundError):
@@ -121,10 +123,10 @@ def test_noise_is_no_data_set(syntax):
     for size in (0, 1, 7, 8, 100, 5000):
         noise = dice.randbytes(size)
         try:
-            header = read_header(noise, syntax)
+            found = read_header(noise, syntax)
         except InvalidObjectError:
             continue
-        assert header["SOPInstanceUID"] == ""
+        assert found["SOPInstanceUID"] == ""
 
 
 def test_a_deflated_bomb_is_inflated_only_as_far_as_its_header():
@@ -136,9 +138,21 @@ def test_a_deflated_bomb_is_inflated_only_as_far_as_its_header():
     bomb = packer.compress(plain) + b"".join(packer.compress(bytes(1 << 20)) for _ in range(64))
     bomb += packer.flush()
 
-    header = read_file_header(data[:start] + bomb)
+    found = read_file_header(data[:start] + bomb)
 
-    assert header["SOPInstanceUID"] == ds.SOPInstanceUID
+    assert found["SOPInstanceUID"] == ds.SOPInstanceUID
+
+
+def test_a_header_of_more_parts_than_are_read_is_refused(monkeypatch):
+    monkeypatch.setattr(header, "_MOST_READS", 1000)
+    data = as_file(film(shape=(8, 8)))
+    start = data_set_start(data)
+    opened = b"\x08\x00\x06\x00SQ\0\0\xff\xff\xff\xff"
+    items, closed = b"\xfe\xff\x00\xe0\0\0\0\0" * 1000, b"\xfe\xff\xdd\xe0\0\0\0\0"
+    for before in (opened + items + closed, b"\x08\x00\x01\x00LO\0\0" * 1000):
+        with pytest.raises(InvalidObjectError, match="found OSError"):
+            read_file_header(data[:start] + before + data[start:])
+    assert read_file_header(data)["PatientID"] == "P1"
 
 
 def test_a_value_of_many_megabytes_is_cut_not_kept():
@@ -147,27 +161,17 @@ def test_a_value_of_many_megabytes_is_cut_not_kept():
     assert len(read_header(element, ExplicitVRLittleEndian)["PatientName"]) <= 1024
 
 
-class Counting(InProcess):
-    """Counts what is decoded."""
-
-    def __init__(self) -> None:
-        self.frames = 0
-
-    def frame(self, data: bytes, number: int) -> bytes:
-        self.frames += 1
-        return super().frame(data, number)
-
-
-def test_a_frame_that_is_asked_for_many_times_is_decoded_and_held_once():
-    counting = Counting()
-    parts = wado.frames(as_file(compressed()), [1] * 200, as_stored=False, decoding=counting)
+@pytest.mark.parametrize("decoder", [InProcess(), Decoder()], ids=["here", "there"])
+def test_a_frame_that_is_asked_for_many_times_is_decoded_and_held_once(decoder):
+    parts = wado.frames(as_file(compressed()), [1] * 200, as_stored=False, decoding=decoder)
     assert len(parts) == 200
-    assert counting.frames == 1
     assert len({id(part.body) for part in parts}) == 1
+    if isinstance(decoder, Decoder):
+        decoder.close()
 
 
 def test_more_frames_than_can_be_held_are_refused(monkeypatch):
-    monkeypatch.setattr(wado, "MOST_DECODED_BYTES", 150)
+    monkeypatch.setattr(bulk_data, "MOST_DECODED_BYTES", 150)
     ds = film(shape=(8, 8))
     ds.NumberOfFrames = 2
     ds.PixelData = ds.PixelData * 2

@@ -7,6 +7,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from service.dicom.sop_classes import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from service.errors import DeliveryError
 from service.settings import Settings
 from tests.service.dicom.films import as_file, film
+from tests.service.dicom.hostile import association_request
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
@@ -233,6 +235,35 @@ def test_a_peer_that_hangs_up_without_an_association_leaves_nothing_behind(liste
     echo(destination(listener))  # accepted after the others
     assert eventually(lambda: not listener.server.active_associations)
     assert time.monotonic() - begin < listener_module.ACSE_TIMEOUT_S
+
+
+@pytest.mark.parametrize("is_reset", [False, True], ids=["in words", "by a reset"])
+def test_aborted_associations_leave_nothing_behind(listen, is_reset):
+    listener, begin = listen(), time.monotonic()
+    before = threading.active_count()
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", listener.port), timeout=20) as peer:
+            peer.sendall(association_request(b"CARINA", b"TESTER"))
+            assert peer.recv(1) == b"\2"  # A-ASSOCIATE-AC (PS3.8 9.3.3)
+            if is_reset:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            else:
+                peer.sendall(b"\7\0\0\0\0\4\0\0\0\0")  # A-ABORT (PS3.8 9.3.8)
+    echo(destination(listener))
+    assert eventually(lambda: not listener.server.active_associations)
+    assert eventually(lambda: threading.active_count() <= before)
+    assert time.monotonic() - begin < listener_module.ACSE_TIMEOUT_S
+
+
+def test_a_request_that_arrives_drop_by_drop_is_served_and_holds_up_nobody(listen):
+    listener, request = listen(), association_request(b"CARINA", b"TESTER")
+    with socket.create_connection(("127.0.0.1", listener.port), timeout=20) as peer:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number in range(len(request)):
+            peer.sendall(request[number : number + 1])
+            if number % 100 == 50:
+                echo(destination(listener))  # in the middle of it
+        assert peer.recv(1) == b"\2"
 
 
 def test_peers_that_connect_and_say_nothing_give_way_to_those_who_speak(listen):

@@ -128,7 +128,10 @@ def test_other_bytes_under_a_known_uid_are_kept_aside(filled: Index) -> None:
     other = replace(FILM, sha256="1" * 64, object_key="ab/cd/9")
     assert filled.add_instance(other, STUDY, PATIENT, AUDIT) == "conflict"
     assert filled.instance("1.2.3.1") == FILM
-    assert filled.conflicts() == (replace(other, state="conflict"),)
+    kept = (replace(other, state="conflict"), PATIENT.patient_id)
+    assert filled.instances_in("conflict") == (kept,)
+    assert filled.instances_in("conflict", offset=1) == ()
+    assert filled.instances_in("undecodable") == ()
     assert filled.study("1.2.3").revision == 1
 
 
@@ -252,12 +255,17 @@ def test_studies_are_found_by_what_a_pacs_asks(filled: Index) -> None:
         StudyFilter(patient_name="d?e^jane"): ["1.2.3", "1.2.2"],
         StudyFilter(patient_name="d%"): [],
         StudyFilter(patient_id="P2"): [],
+        StudyFilter(patient_id="?1"): ["1.2.3", "1.2.2"],
         StudyFilter(accession_number="A6"): ["1.2.2"],
+        StudyFilter(accession_number="*6"): ["1.2.2"],
+        StudyFilter(description="no such*"): [],
+        StudyFilter(description="*"): ["1.2.3", "1.2.2"],
         StudyFilter(study_uid="1.2.3"): ["1.2.3"],
         StudyFilter(date_from=day, date_to=day): ["1.2.3"],
         StudyFilter(date_to=day - timedelta(days=1)): ["1.2.2"],
         StudyFilter(modality="CR"): ["1.2.3", "1.2.2"],
         StudyFilter(modality="CT"): [],
+        StudyFilter(modality="CT,CR"): ["1.2.3", "1.2.2"],
     }
     for filters, expected in finds.items():
         assert [s.study.study_uid for s in filled.find_studies(filters)] == expected, filters
