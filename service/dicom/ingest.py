@@ -21,6 +21,7 @@ from service.errors import (
     TooLargeError,
 )
 from service.records import OWN_SOURCE, SCORED_CLASSES, AuditEvent, Instance
+from service.store import retrievals
 from service.store.index import Index
 from service.store.objects import ObjectStore
 
@@ -76,6 +77,7 @@ class Ingest:
         address: str = "",
         transfer_syntax_uid: str | None = None,
         announced_uid: str = "",
+        pulled: bool = False,
     ) -> Taken:
         """Make an object durable, index it and start its study.
 
@@ -85,6 +87,8 @@ class Ingest:
         source : where it came from, as in `Instance.source`.
         actor : AE title or user, for the audit.
         announced_uid : the SOP Instance UID that the sender will take the answer for.
+        pulled : the sender answers a question of ours for a patient's priors. What is of another
+            patient is kept aside.
 
         Raises
         ------
@@ -101,10 +105,12 @@ class Ingest:
             data = _as_file(data, header)
         _check_identity(header, announced_uid)
         self._check_disk()
+        asked_for = self._asked_for(header) if pulled else ""
         taken = self._keep(
             data,
             header,
             source,
+            asked_for,
             AuditEvent(
                 at=self._clock(),
                 actor=actor,
@@ -121,7 +127,14 @@ class Ingest:
             self._start(taken.study_uid)
         return taken
 
-    def _keep(self, data: bytes, header: Header, source: str, audit: AuditEvent) -> Taken:
+    def _asked_for(self, header: Header) -> str:
+        """The patient that a study was retrieved for; "" where nobody asked for it."""
+        retrieval = retrievals.retrieved(self._index, header["StudyInstanceUID"])
+        return retrieval.patient_id or "" if retrieval else ""
+
+    def _keep(
+        self, data: bytes, header: Header, source: str, asked_for: str, audit: AuditEvent
+    ) -> Taken:
         """Write the bytes, then the rows; an object that is there already is not written again."""
         received_at, sha256 = audit.at, hashlib.sha256(data).hexdigest()
         known = self._known(header["SOPInstanceUID"])
@@ -142,12 +155,14 @@ class Ingest:
             keywords.patient_of(header),
             audit,
             again=again,
+            asked_for=asked_for,
         )
         if outcome == "duplicate" and not again:  # the same object came in twice at once
             self._objects.delete(key)
         if outcome == "conflict":
             _log.warning(
-                "other bytes under a known SOP Instance UID were kept aside",
+                "other bytes under a known SOP Instance UID, or an object of another patient, "
+                "were kept aside",
                 object_key=key,
                 source=source,
             )
