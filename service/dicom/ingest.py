@@ -12,7 +12,14 @@ import structlog
 from pydicom.uid import UID
 
 from service.dicom import keywords, sop_classes
-from service.dicom.header import Header, file_meta, read_file_header, read_header, with_preamble
+from service.dicom.header import (
+    Header,
+    file_meta,
+    read_file_header,
+    read_header,
+    same_data_set,
+    with_preamble,
+)
 from service.errors import (
     CarinaError,
     InvalidObjectError,
@@ -27,6 +34,7 @@ from service.store.objects import ObjectStore
 
 Outcome = Literal["stored", "duplicate", "conflict"]
 _MB = 1 << 20
+_MOST_META_BYTES = 64 << 10
 _log = structlog.get_logger(__name__)
 
 
@@ -138,7 +146,8 @@ class Ingest:
         """Write the bytes, then the rows; an object that is there already is not written again."""
         received_at, sha256 = audit.at, hashlib.sha256(data).hexdigest()
         known = self._known(header["SOPInstanceUID"])
-        again = known is not None and known.sha256 == sha256
+        again = known is not None and self._is_same(known, data, sha256)
+        sha256 = known.sha256 if known and again else sha256
         key = known.object_key if known and again else self._objects.put(data, ".dcm")
         instance = keywords.instance_of(
             header,
@@ -167,6 +176,17 @@ class Ingest:
                 source=source,
             )
         return Taken(outcome, instance.sop_class_uid, instance.sop_instance_uid, instance.study_uid)
+
+    def _is_same(self, known: Instance, data: bytes, sha256: str) -> bool:
+        """Whether an object that is kept is this one; STOW-RS and C-STORE differ before it."""
+        if known.sha256 == sha256:
+            return True
+        if abs(known.size_bytes - len(data)) > _MOST_META_BYTES:
+            return False
+        try:
+            return same_data_set(data, self._objects.get(known.object_key))
+        except (NotFoundError, InvalidObjectError):  # its file is lost: the new one is kept aside
+            return False
 
     def _known(self, sop_instance_uid: str) -> Instance | None:
         try:
