@@ -102,7 +102,7 @@ def running(folder: Path, *, dicom_web: bool = False) -> Iterator[Orthanc]:
         _wait(peer, process, folder / "orthanc.log")
         yield peer
     finally:
-        process.terminate()
+        process.kill()  # its farewell takes seconds, and nothing is to be kept
         process.wait(timeout=20)
 
 

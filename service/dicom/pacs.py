@@ -114,7 +114,7 @@ def check_key(patient_id: str) -> None:
     """
     if not patient_id or len(patient_id) > 64 or _NOT_A_KEY.search(patient_id):
         raise UsageError(
-            "expected a Patient ID that can be asked for, found none, or one with *, ? or \\; "
+            "expected a Patient ID that can be asked for, found one with *, ? or \\, or too long; "
             "its priors must be sent by hand"
         )
 

@@ -32,7 +32,6 @@ TRANSFER_SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 LIMIT_S = 300.0  # one question, or one series on its way
 _PENDING = (0xFF00, 0xFF01)
 _UNKNOWN_DESTINATION = 0xA801  # PS3.4 C.4.2.1.5
-_SHOWN = 64  # characters of a comment
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +175,8 @@ def _uid(found: Dataset, keyword: str) -> str:
 
 
 def _said(answer: Dataset) -> str:
-    """Status and comment of an answer, for a message."""
+    """Status of an answer, for a message; its comment may quote the patient's data."""
     if "Status" not in answer:
         return "the association broken"
     failed = whole(answer, "NumberOfFailedSuboperations")
-    comment = "".join(one for one in text(answer, "ErrorComment") if one.isprintable())[:_SHOWN]
-    parts = [f"status 0x{answer.Status:04X}", f"{failed} failed" if failed else "", comment]
-    return ", ".join(filter(None, parts))
+    return f"status 0x{answer.Status:04X}" + (f" and {failed} of them failed" if failed else "")

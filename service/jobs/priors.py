@@ -103,13 +103,14 @@ def pull(study_uid: str, index: Index, objects: ObjectStore, puller: Puller, now
     if study is None:  # deleted meanwhile, or its film refused
         return
     question = _question(study, index, objects, puller.days)
-    offered = puller.pacs.studies(question)
     visit = _Visit(study, index, puller, now)
+    if not question.patient_id:
+        visit.done(0)
+        return
+    check_key(question.patient_id)
+    offered = puller.pacs.studies(question)
     visit.tell_strangers(one for one in offered if not is_same_patient(one, question))
-    count = visit.bring(earlier_films(offered, question))
-    visit.tell(study_uid, retrievals.QUERY, f"{count} earlier studies retrieved")
-    metrics.PRIORS.labels("retrieved" if count else "none").inc()
-    _log.info("priors asked for", studies=count)
+    visit.done(visit.bring(earlier_films(offered, question)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,13 @@ class _Visit:
         """Write into the audit what was done for the patient."""
         asked = retrievals.Asked(self.study.patient_id, study_uid, self.puller.pacs.name)
         self.index.add_audit(asked.event(self.now, action, outcome, detail))
+
+    def done(self, count: int) -> None:
+        """Note that nothing is left to ask for; the study is not asked for again."""
+        what = f"{count} earlier studies retrieved"
+        self.tell(self.study.study_uid, retrievals.QUERY, what)
+        metrics.PRIORS.labels("retrieved" if count else "none").inc()
+        _log.info("priors asked for", studies=count)
 
     def tell_strangers(self, offered: Iterable[OfferedStudy]) -> None:
         """Audit answers of another patient, each study once; they are not retrieved."""
@@ -234,7 +242,6 @@ def _question(study: Study, index: Index, objects: ObjectStore, days: int) -> Qu
         specific_tags=["SpecificCharacterSet", "PatientID", "IssuerOfPatientID"],
     )
     patient_id = text(header, "PatientID")
-    check_key(patient_id)
     taken_at = study.acquired_at or study.received_at
     return Question(
         patient_id=patient_id,

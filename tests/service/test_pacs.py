@@ -234,7 +234,10 @@ def test_a_prior_is_pulled_and_the_result_amended(
     hand.BodyPartExamined = "HAND"
     other = film(patient_id=f"{patient}-2", day=day(20))
     old = film(patient_id=patient, day=day(3000))
-    for ds in (prior, hand, other, old):
+    lateral = film(patient_id=patient, study_uid=prior.StudyInstanceUID, day=day(30), corner=0.0,
+                   view="LATERAL")  # fmt: skip
+    lateral.SeriesInstanceUID = prior.SeriesInstanceUID
+    for ds in (prior, lateral, hand, other, old):
         pacs.upload(as_file(ds))
     current = film(patient_id=patient, day=day(0))
     study = uploaded(pacs, current)
@@ -255,5 +258,5 @@ def test_a_prior_is_pulled_and_the_result_amended(
     until(lambda: retrievals.was_asked(service.index, uid), "the audit of the query")
     assert not retrievals.was_asked(service.index, prior.StudyInstanceUID)
     reported = service.index.results(prior.StudyInstanceUID)
-    until(lambda: len(service.index.instances(prior.StudyInstanceUID)) == 3, "its SR and SEG")
+    until(lambda: len(service.index.instances(prior.StudyInstanceUID)) == 4, "its SR and SEG")
     assert [service.index.deliveries(one.result_id) for one in reported] == [()] * len(reported)

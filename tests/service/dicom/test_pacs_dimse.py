@@ -11,6 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
+from service.dicom import pacs_dimse
 from service.dicom.pacs import OfferedFilm, OfferedStudy, Question
 from service.dicom.pacs_dimse import FIND, MOVE, DimsePacs
 from service.errors import DeliveryError
@@ -91,7 +92,8 @@ def test_films_that_do_not_reach_us_are_an_error(node) -> None:
         node(lambda _asked: [], [("127.0.0.1", 1)]).retrieve([FILM], lambda _data: None)
 
 
-def test_answers_without_end_are_given_up(node) -> None:
+def test_answers_without_end_are_given_up(node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacs_dimse, "MOST_ANSWERS", 20)
     endless = node(lambda _asked: repeat((0xFF00, match(StudyInstanceUID="1.2"))))
     with pytest.raises(DeliveryError, match="at most"):
         endless.studies(QUESTION)

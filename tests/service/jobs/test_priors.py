@@ -280,13 +280,23 @@ def test_what_was_deleted_here_or_came_by_itself_is_not_pulled(ward: Ward) -> No
     assert archive.moved == []
 
 
-@pytest.mark.parametrize("patient_id", ["", "P*"])
-def test_a_patient_who_cannot_be_asked_for_is_told(ward: Ward, patient_id: str) -> None:
+def test_a_patient_who_cannot_be_asked_for_is_not(ward: Ward) -> None:
     archive = Archive()
-    study = arrived(ward, patient_id=patient_id)
     with pytest.raises(UsageError, match="Patient ID"):
-        pull(ward, study, archive)
+        pull(ward, arrived(ward, patient_id="P*"), archive)
+    unknown = arrived(ward, patient_id="")
+    pull(ward, unknown, archive)
     assert archive.asked == []
+    assert not is_due(ward, unknown)
+
+
+@pytest.mark.parametrize("address", ["somewhere", "PACS@host:0", "PACS@host:104/web"])
+def test_an_address_that_cannot_be_one_is_told_at_start(
+    ward: Ward, tmp_path: Path, address: str
+) -> None:
+    settings = Settings(data_dir=tmp_path, priors_pacs=address)
+    with pytest.raises(UsageError, match="CARINA_PRIORS_PACS"):
+        Engine(settings, ward.index, ward.objects, SMALL).start()
 
 
 ERRORS = (
