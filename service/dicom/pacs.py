@@ -22,7 +22,9 @@ _NOT_A_KEY = re.compile(r"[*?\\\x00-\x1f]")  # PS3.4 C.2.2.2: would match other 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The films of one patient in the days up to a study.
+    """The films of one patient in the days before a study.
+
+    Films of the same day are left out: they may be newer, or on their way here by themselves.
 
     Parameters
     ----------
@@ -39,7 +41,20 @@ class Question:
     @property
     def since(self) -> date:
         """The first day that is asked for."""
-        return self.taken_on - timedelta(days=min(self.days, self.taken_on.toordinal() - 1))
+        return self._before(self.days)
+
+    @property
+    def until(self) -> date:
+        """The last day that is asked for."""
+        return self._before(1)
+
+    @property
+    def range(self) -> str:
+        """Both as a DICOM date range (PS3.4 C.2.2.2.5)."""
+        return "-".join(day.isoformat().replace("-", "") for day in (self.since, self.until))
+
+    def _before(self, days: int) -> date:
+        return self.taken_on - timedelta(days=min(days, self.taken_on.toordinal() - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +151,7 @@ def earlier_films(offered: Iterable[OfferedStudy], question: Question) -> tuple[
         if is_same_patient(one, question)
         and one.study_uid != question.study_uid
         and (not one.modalities or MODALITIES & set(one.modalities))
-        and (one.taken_on is None or question.since <= one.taken_on <= question.taken_on)
+        and (one.taken_on is None or question.since <= one.taken_on <= question.until)
     }
     return tuple(sorted(found.values(), key=lambda one: one.taken_on or date.min, reverse=True))
 

@@ -54,7 +54,7 @@ class DimsePacs:
         asked = _identifier(
             "STUDY",
             PatientID=question.patient_id,
-            StudyDate=f"{question.since:%Y%m%d}-{question.taken_on:%Y%m%d}",
+            StudyDate=question.range,
             IssuerOfPatientID="",  # not all match by it: compared with the answer instead
             ModalitiesInStudy="",
             StudyInstanceUID="",

@@ -69,7 +69,7 @@ class WebPacs:
         """The studies of a patient within the days."""
         asked = {
             "PatientID": question.patient_id,
-            "StudyDate": f"{question.since:%Y%m%d}-{question.taken_on:%Y%m%d}",
+            "StudyDate": question.range,
             "includefield": "IssuerOfPatientID",
             "limit": str(MOST_ANSWERS),
         }

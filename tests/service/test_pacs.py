@@ -23,7 +23,7 @@ from service.dicom.ingest import Ingest
 from service.errors import NotAuthenticatedError
 from service.jobs import priors
 from service.jobs.delivery import default_outbox
-from service.jobs.engine import Engine, clock
+from service.jobs.engine import Engine, clock, digest
 from service.records import Role, StudyResult, User
 from service.settings import Settings
 from service.store import retrievals
@@ -59,6 +59,16 @@ class Service:
         """Whether the result in force has seen so many films."""
         result = self.result(study_uid)
         return result is not None and result.revision == films
+
+    def compared(self, study_uid: str, prior: Dataset) -> bool:
+        """Whether the result in force looked at this prior."""
+        result = self.result(study_uid)
+        return result is not None and result.prior_sop_instance_uid == prior.SOPInstanceUID
+
+    def waits(self, job: str) -> bool:
+        """Whether a job whose name begins so waits for its time."""
+        with self.engine._queue() as queue:
+            return bool(queue.list_workflows(workflow_id_prefix=job, status="DELAYED"))
 
     def pull_from(self, pacs: str) -> None:
         """Pull priors from this address from now on."""
@@ -244,11 +254,7 @@ def test_a_prior_is_pulled_and_the_result_amended(
     store(pacs, study)
     uid = current.StudyInstanceUID
 
-    def compared() -> bool:
-        result = service.result(uid)
-        return result is not None and result.prior_sop_instance_uid == prior.SOPInstanceUID
-
-    until(compared, "a result that is compared with the pulled prior")
+    until(lambda: service.compared(uid, prior), "a result that is compared with the pulled prior")
     assert service.index.results(uid)[0].prior_sop_instance_uid is None
     held = {one.study_uid for one in service.index.studies(patient_id=patient)}
     assert held == {uid, prior.StudyInstanceUID}
@@ -260,3 +266,22 @@ def test_a_prior_is_pulled_and_the_result_amended(
     reported = service.index.results(prior.StudyInstanceUID)
     until(lambda: len(service.index.instances(prior.StudyInstanceUID)) == 4, "its SR and SEG")
     assert [service.index.deliveries(one.result_id) for one in reported] == [()] * len(reported)
+
+
+@pytest.mark.slow
+def test_a_pacs_that_was_away_is_asked_again_while_the_score_stands(
+    service: Service, pacs: Orthanc
+) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # bound, not listening: refuses connections
+        service.pull_from(f"AWAY@127.0.0.1:{held.getsockname()[1]}")
+        prior = film(patient_id="AWAY", day=day(30))
+        pacs.upload(as_file(prior))
+        current = film(patient_id="AWAY", day=day(0))
+        store(pacs, uploaded(pacs, current))
+        uid = current.StudyInstanceUID
+        until(lambda: service.judged(uid, 1), "a result")
+        waiting = f"priors-{digest(uid)}"
+        until(lambda: service.waits(waiting), "the second attempt in the queue")
+    service.pull_from(pacs.destination)
+    until(lambda: service.compared(uid, prior), "a comparison with the prior", seconds=60)

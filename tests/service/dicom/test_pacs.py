@@ -41,7 +41,7 @@ def test_what_is_chosen_is_of_the_patient_earlier_and_newest_first(offered):
     for one in chosen:
         assert one.patient_id == "P1"
         assert one.study_uid != QUESTION.study_uid
-        assert one.taken_on is None or TODAY - timedelta(days=365) <= one.taken_on <= TODAY
+        assert one.taken_on is None or TODAY - timedelta(days=365) <= one.taken_on < TODAY
         assert one.modalities != ("CT",)
 
 
@@ -69,4 +69,6 @@ def test_an_identifier_that_would_match_others_is_not_asked_for(patient_id):
 
 
 def test_the_first_day_asked_for_exists_on_the_calendar():
-    assert replace(QUESTION, taken_on=date(1, 1, 5), days=36500).since == date.min
+    assert QUESTION.range == "20250301-20260228"
+    assert replace(QUESTION, taken_on=date(1, 1, 5), days=36500).range == "00010101-00010104"
+    assert replace(QUESTION, taken_on=date.min).range == "00010101-00010101"

@@ -68,7 +68,7 @@ def test_a_query_names_the_patient_and_the_days_and_reads_the_answer(node) -> No
     assert node(find).studies(QUESTION) == (study,)
     (identifier,) = asked
     assert identifier.QueryRetrieveLevel == "STUDY"
-    assert (identifier.PatientID, identifier.StudyDate) == ("P1", "20250301-20260301")
+    assert (identifier.PatientID, identifier.StudyDate) == ("P1", "20250301-20260228")
 
 
 def test_an_answer_without_a_study_uid_is_an_error(node) -> None:

@@ -67,7 +67,7 @@ def test_a_study_is_read_with_patient_day_and_modalities(answering: Answering) -
     study = OfferedStudy("1.2", "P1", "", date(2026, 2, 1), ("DX", "SR"))
     assert pacs.studies(QUESTION) == (study,)
     ((path, authorization),) = answering.asked  # type: ignore[attr-defined]
-    assert path.startswith("/web/studies?PatientID=P1&StudyDate=20250301-20260301")
+    assert path.startswith("/web/studies?PatientID=P1&StudyDate=20250301-20260228")
     assert authorization == "Bearer good"
 
 

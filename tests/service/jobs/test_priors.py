@@ -141,7 +141,7 @@ def test_only_a_study_with_an_accepted_film_and_few_priors_is_asked_for_and_once
 
 
 def test_so_many_priors_come_as_are_missing_the_newest_first_and_start_no_pull(ward: Ward) -> None:
-    days = ("20260101", "20260201", "20251201", "20200101")
+    days = ("20260101", "20260201", "20251201", "20200101", "20260301")
     films = [film(day=day, grey=0.25) for day in days]
     study = arrived(ward)
     pull(ward, study, Archive(*films))
