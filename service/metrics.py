@@ -42,6 +42,10 @@ SENT = Counter(
     "carina_sent_total", "Attempts to send a result object, by outcome", ("outcome",),
     registry=REGISTRY,
 )  # fmt: skip
+PRIORS = Counter(
+    "carina_priors_total", "Attempts to pull priors from the PACS, by outcome", ("outcome",),
+    registry=REGISTRY,
+)  # fmt: skip
 DELETED = Counter(
     "carina_deleted_total", "What the retention rules deleted, by kind", ("kind",),
     registry=REGISTRY,
@@ -65,8 +69,8 @@ LEFTOVERS = Gauge(
 )
 FREE_MB = Gauge("carina_free_megabytes", "Room left in the object store", registry=REGISTRY)
 
-METRICS = (RECEIVED, STUDIES, REFUSALS, STUDY_SECONDS, WAIT_SECONDS, RISKS, SENT, DELETED,
-           REQUESTS, REQUEST_SECONDS, KEPT, RESULTS, DELIVERIES, CONFLICTS, QUEUE_DEPTH,
+METRICS = (RECEIVED, STUDIES, REFUSALS, STUDY_SECONDS, WAIT_SECONDS, RISKS, SENT, PRIORS,
+           DELETED, REQUESTS, REQUEST_SECONDS, KEPT, RESULTS, DELIVERIES, CONFLICTS, QUEUE_DEPTH,
            LEFTOVERS, FREE_MB)  # fmt: skip
 
 

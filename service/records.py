@@ -119,7 +119,7 @@ class Instance:
     sha256: str
     size_bytes: int
     received_at: datetime
-    source: str  # "c-store:AETITLE", "stow:user", "import", "carina" for our own SR and SEG
+    source: str  # "c-store:AETITLE", "stow:user", "import", "pull", "carina" for our own SR and SEG
     modality: str = ""
     state: Literal["stored", "conflict", "undecodable"] = "stored"
 

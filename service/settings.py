@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\[\]:_-]+$")]
@@ -54,6 +55,14 @@ class Settings(BaseSettings):
     nodes: tuple[str, ...] = Field(
         (), description="DICOM nodes that may ask for storage commitment, AETITLE@host:port"
     )
+    priors_pacs: str = Field(
+        "", description="PACS that priors are pulled from, AETITLE@host:port or https://host/path"
+    )
+    priors_most: int = Field(2, ge=1, le=10, description="with so many priors none are asked for")
+    priors_days: int = Field(730, ge=1, le=36500, description="older priors are not asked for")
+    priors_authorization: SecretStr | None = Field(
+        None, description="Authorization header for a DICOMweb PACS, such as Bearer and a token"
+    )
     workers: int = Field(1, ge=0, le=16, description="studies worked on at once inside serve")
     decoder_memory_mb: int = Field(
         4096, ge=1024, le=65536, description="address space of a process that decodes films, MB"
@@ -94,6 +103,23 @@ class Settings(BaseSettings):
         "INFO", pattern="(?i)^(debug|info|warning|error)$",
         description="DEBUG, INFO, WARNING or ERROR",
     )  # fmt: skip
+
+    @field_validator("priors_pacs")
+    @classmethod
+    def _web_address_is_whole(cls, value: str) -> str:
+        """Insist on a host in a DICOMweb address; AETITLE@host:port is read where it is used."""
+        address = value.strip()
+        if "://" not in address:
+            return address
+        parts = urlsplit(address)  # ValueError for a bracket or a port that cannot be
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("expected https://host/path or AETITLE@host:port, found another form")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError(
+                "expected an address without user, query or fragment, found one; credentials "
+                "belong into CARINA_PRIORS_AUTHORIZATION"
+            )
+        return address
 
     @property
     def index_url(self) -> str:

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+DICOM_WEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 
 
@@ -41,14 +43,38 @@ class Orthanc:
         answer = httpx.get(f"{self.base}/instances", params={"expand": ""}, timeout=10)
         return list(answer.raise_for_status().json())
 
+    @property
+    def dicom_web(self) -> str:
+        """Where its DICOMweb plugin answers."""
+        return f"{self.base}/dicom-web"
+
+    def ask(self, method: str, path: str, body: object = None, timeout_s: float = 60) -> Any:
+        """A request to its REST API; the JSON it answers, None where it answers none."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = None if body is None else content
+        answer = httpx.request(method, f"{self.base}{path}", content=sent, timeout=timeout_s)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
+        return answer.json() if answer.content[:1] in (b"{", b"[") else None
+
+    def upload(self, data: bytes) -> str:
+        """Store a DICOM file; its Orthanc identifier."""
+        return str(self.ask("POST", "/instances", data)["ID"])
+
+    def modified(self, orthanc_id: str, body: object) -> bytes:
+        """The DICOM file of an instance with other values, which is not stored."""
+        answer = httpx.post(f"{self.base}/instances/{orthanc_id}/modify", json=body, timeout=30)
+        return answer.raise_for_status().content
+
     def file(self, orthanc_id: str) -> bytes:
         """The DICOM file of an instance."""
         return httpx.get(f"{self.base}/instances/{orthanc_id}/file", timeout=30).content
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Orthanc]:
+def running(folder: Path, *, dicom_web: bool = False) -> Iterator[Orthanc]:
     """Start Orthanc with an empty store in `folder`; skips when it is not installed."""
+    if dicom_web and not DICOM_WEB.is_file():
+        pytest.skip("left out: no DICOMweb in Orthanc (Debian: apt install orthanc-dicomweb)")
     program = shutil.which("Orthanc", path=_PATH)
     if program is None:
         pytest.skip("left out: Orthanc is not installed (Debian: apt install orthanc)")
@@ -64,7 +90,9 @@ def running(folder: Path) -> Iterator[Orthanc]:
         "DicomAlwaysAllowStore": True,
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
-        "Plugins": [],
+        "OverwriteInstances": True,  # a name that was changed comes in place of the old one
+        "Plugins": [str(DICOM_WEB)] if dicom_web else [],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
     }
     file = folder / "orthanc.json"
     file.write_text(json.dumps(config))
@@ -74,7 +102,7 @@ def running(folder: Path) -> Iterator[Orthanc]:
         _wait(peer, process, folder / "orthanc.log")
         yield peer
     finally:
-        process.terminate()
+        process.kill()  # its farewell takes seconds, and nothing is to be kept
         process.wait(timeout=20)
 
 

@@ -53,7 +53,7 @@ def parse_destination(text: str) -> Destination:
     if found is None or not 0 < int(found["port"]) < 65536 or not found["ae"].strip():
         raise UsageError(
             f"expected a destination like PACS@host:104 or PACS@host:2762/tls, found {text!r}; "
-            "correct CARINA_DESTINATIONS or CARINA_NODES"
+            "correct CARINA_DESTINATIONS, CARINA_NODES or CARINA_PRIORS_PACS"
         )
     return Destination(
         found["ae"].strip(), found["host"].strip("[]"), int(found["port"]), bool(found["tls"])

@@ -127,6 +127,21 @@ def read_file_header(data: bytes) -> Header:
     return Header({**header.values, **fallback}, syntax)
 
 
+def same_data_set(one: bytes, other: bytes) -> bool:
+    """Whether two files differ in preamble and file meta group alone, which each program writes.
+
+    Raises
+    ------
+    InvalidObjectError : one of them is no DICOM file.
+    """
+    (meta, start), (other_meta, other_start) = _file_meta(one), _file_meta(other)
+    syntax = Tag("TransferSyntaxUID")
+    return (
+        _uid(meta.get(syntax)) == _uid(other_meta.get(syntax))
+        and memoryview(one)[start:] == memoryview(other)[other_start:]
+    )
+
+
 def read_header(data_set: bytes, transfer_syntax_uid: str) -> Header:
     """Read the header of an encoded data set without preamble, as C-STORE carries it.
 

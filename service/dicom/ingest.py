@@ -12,7 +12,14 @@ import structlog
 from pydicom.uid import UID
 
 from service.dicom import keywords, sop_classes
-from service.dicom.header import Header, file_meta, read_file_header, read_header, with_preamble
+from service.dicom.header import (
+    Header,
+    file_meta,
+    read_file_header,
+    read_header,
+    same_data_set,
+    with_preamble,
+)
 from service.errors import (
     CarinaError,
     InvalidObjectError,
@@ -21,11 +28,13 @@ from service.errors import (
     TooLargeError,
 )
 from service.records import OWN_SOURCE, SCORED_CLASSES, AuditEvent, Instance
+from service.store import retrievals
 from service.store.index import Index
 from service.store.objects import ObjectStore
 
 Outcome = Literal["stored", "duplicate", "conflict"]
 _MB = 1 << 20
+_MOST_META_BYTES = 64 << 10
 _log = structlog.get_logger(__name__)
 
 
@@ -76,6 +85,7 @@ class Ingest:
         address: str = "",
         transfer_syntax_uid: str | None = None,
         announced_uid: str = "",
+        pulled: bool = False,
     ) -> Taken:
         """Make an object durable, index it and start its study.
 
@@ -85,6 +95,8 @@ class Ingest:
         source : where it came from, as in `Instance.source`.
         actor : AE title or user, for the audit.
         announced_uid : the SOP Instance UID that the sender will take the answer for.
+        pulled : the sender answers a question of ours for a patient's priors. What is of another
+            patient is kept aside.
 
         Raises
         ------
@@ -101,10 +113,12 @@ class Ingest:
             data = _as_file(data, header)
         _check_identity(header, announced_uid)
         self._check_disk()
+        asked_for = self._asked_for(header) if pulled else ""
         taken = self._keep(
             data,
             header,
             source,
+            asked_for,
             AuditEvent(
                 at=self._clock(),
                 actor=actor,
@@ -121,11 +135,19 @@ class Ingest:
             self._start(taken.study_uid)
         return taken
 
-    def _keep(self, data: bytes, header: Header, source: str, audit: AuditEvent) -> Taken:
+    def _asked_for(self, header: Header) -> str:
+        """The patient that a study was retrieved for; "" where nobody asked for it."""
+        retrieval = retrievals.retrieved(self._index, header["StudyInstanceUID"])
+        return retrieval.patient_id or "" if retrieval else ""
+
+    def _keep(
+        self, data: bytes, header: Header, source: str, asked_for: str, audit: AuditEvent
+    ) -> Taken:
         """Write the bytes, then the rows; an object that is there already is not written again."""
         received_at, sha256 = audit.at, hashlib.sha256(data).hexdigest()
         known = self._known(header["SOPInstanceUID"])
-        again = known is not None and known.sha256 == sha256
+        again = known is not None and self._is_same(known, data, sha256)
+        sha256 = known.sha256 if known and again else sha256
         key = known.object_key if known and again else self._objects.put(data, ".dcm")
         instance = keywords.instance_of(
             header,
@@ -142,16 +164,29 @@ class Ingest:
             keywords.patient_of(header),
             audit,
             again=again,
+            asked_for=asked_for,
         )
         if outcome == "duplicate" and not again:  # the same object came in twice at once
             self._objects.delete(key)
         if outcome == "conflict":
             _log.warning(
-                "other bytes under a known SOP Instance UID were kept aside",
+                "other bytes under a known SOP Instance UID, or an object of another patient, "
+                "were kept aside",
                 object_key=key,
                 source=source,
             )
         return Taken(outcome, instance.sop_class_uid, instance.sop_instance_uid, instance.study_uid)
+
+    def _is_same(self, known: Instance, data: bytes, sha256: str) -> bool:
+        """Whether an object that is kept is this one; STOW-RS and C-STORE differ before it."""
+        if known.sha256 == sha256:
+            return True
+        if abs(known.size_bytes - len(data)) > _MOST_META_BYTES:
+            return False
+        try:
+            return same_data_set(data, self._objects.get(known.object_key))
+        except (NotFoundError, InvalidObjectError):  # its file is lost: the new one is kept aside
+            return False
 
     def _known(self, sop_instance_uid: str) -> Instance | None:
         try:

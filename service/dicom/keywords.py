@@ -32,6 +32,11 @@ _CLOCK = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?")
 _SEXES = frozenset({"M", "F", "O"})
 
 
+def is_uid(value: str) -> bool:
+    """Whether a text is a UID by the widest reading; such a text never leads out of a path."""
+    return _UID.fullmatch(value) is not None
+
+
 def uid(header: Header, keyword: str) -> str:
     """A UID that an object cannot be kept without.
 
@@ -42,7 +47,7 @@ def uid(header: Header, keyword: str) -> str:
     value = header[keyword]
     if not value:
         raise InvalidObjectError(f"expected {keyword}, found none; correct it at the sender")
-    if not _UID.fullmatch(value):
+    if not is_uid(value):
         raise InvalidObjectError(
             f"expected {keyword} of at most 64 digits and dots, found other characters or "
             f"{len(value)} of them; correct it at the sender"
@@ -60,7 +65,7 @@ def patient_of(header: Header) -> Patient:
     return Patient(
         patient_id=header["PatientID"] or _unknown_patient(uid(header, "StudyInstanceUID")),
         name=header["PatientName"],
-        birth_date=_day(header["PatientBirthDate"]),
+        birth_date=day_of(header["PatientBirthDate"]),
         sex=sex if sex in _SEXES else "",
     )
 
@@ -125,7 +130,8 @@ def _unknown_patient(study_uid: str) -> str:
     return f"UNKNOWN-{hashlib.sha256(study_uid.encode()).hexdigest()[:12].upper()}"
 
 
-def _day(value: str) -> date | None:
+def day_of(value: str) -> date | None:
+    """A DICOM date; None where it is empty or none."""
     found = _DAY.fullmatch(value)
     try:
         return date(*(int(part) for part in found.groups())) if found else None
@@ -134,7 +140,7 @@ def _day(value: str) -> date | None:
 
 
 def _moment(day: str, clock: str) -> datetime | None:
-    found, time = _day(day), _CLOCK.match(clock)
+    found, time = day_of(day), _CLOCK.match(clock)
     if found is None:
         return None
     midnight = datetime(found.year, found.month, found.day)

@@ -167,6 +167,7 @@ def _store(event: evt.Event, ingest: Ingest) -> Dataset:
             address=event.assoc.requestor.address,
             transfer_syntax_uid=str(event.context.transfer_syntax),
             announced_uid=str(request.AffectedSOPInstanceUID),
+            pulled=_is_moved_by_us(event, request),
         )
     except CarinaError as error:
         _log.warning("object refused", source=calling, status=error.dicom_status, why=error.message)
@@ -177,6 +178,12 @@ def _store(event: evt.Event, ingest: Ingest) -> Dataset:
         return _status(_PROCESSING_FAILURE, "internal fault; send it again later")
     _log.info("object taken in", source=calling, outcome=taken.outcome)
     return _status(0x0000)
+
+
+def _is_moved_by_us(event: evt.Event, request: C_STORE) -> bool:
+    """Whether the object answers a C-MOVE of our own (PS3.7 9.1.1.1.7)."""
+    originator = (request.MoveOriginatorApplicationEntityTitle or "").strip()
+    return originator == event.assoc.ae.ae_title.strip()
 
 
 def _find(event: evt.Event, finder: Finder | None) -> Iterator[tuple[Dataset, Dataset | None]]:

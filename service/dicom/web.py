@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from service import audit
 from service.auth import address_of
 from service.decoding import Decoder, Decoding
-from service.dicom import bulk_data, dicom_json, qido, stow, wado
+from service.dicom import bulk_data, dicom_json, multipart, qido, stow, wado
 from service.dicom.description import Descriptions, Look
 from service.dicom.header import read_file_header, with_preamble
 from service.dicom.ingest import Ingest, Taken
@@ -175,7 +175,7 @@ async def _store(visit: _Visit, ingest: Ingest, max_bytes: int, study_uid: str) 
     stored = stow.Stored(visit.base)
     body = stow.parts(
         visit.request.stream(),
-        stow.boundary_of(visit.request.headers.get("content-type", "")),
+        multipart.boundary_of(visit.request.headers.get("content-type", "")),
         max_part_bytes=ingest.max_object_bytes,
         max_bytes=max_bytes,
     )

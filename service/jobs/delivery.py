@@ -28,6 +28,7 @@ from service.jobs.artifacts import unpack_structures
 from service.jobs.pipeline import log_failure
 from service.records import OWN_SOURCE, AuditEvent, Commitment, Delivery, Instance, StudyResult
 from service.settings import Settings
+from service.store import retrievals
 from service.store.index import Index
 from service.store.objects import ObjectStore
 
@@ -93,8 +94,10 @@ def prepare(
             continue
         if data is not None:
             uids.append(_keep(data, result, index, objects, now))
+    # A pulled prior was reported on when it was new: nobody waits for a report of it today.
+    is_prior = retrievals.retrieved(index, result.study_uid) is not None
     for uid in uids:
-        for destination in outbox.destinations:
+        for destination in () if is_prior else outbox.destinations:
             index.add_delivery(_delivery(result_id, uid, destination, now))
     return tuple(uids)
 

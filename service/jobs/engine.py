@@ -24,25 +24,35 @@ from sqlalchemy import Engine as SqlEngine
 from sqlalchemy import make_url
 
 from service import coefficients, metrics
+from service.dicom.ingest import Ingest
+from service.dicom.pacs import Pacs
 from service.errors import CarinaError, NotFoundError, OutOfResourcesError
-from service.jobs import commitment, delivery, embedded, pipeline, workflows
+from service.jobs import commitment, delivery, embedded, pipeline, priors, workflows
 from service.jobs.delivery import Outbox, default_outbox
 from service.jobs.pipeline import Models, default_models
 from service.jobs.places import Places, open_places
 from service.jobs.priority import give_way
+from service.jobs.priors import Puller
 from service.jobs.queue_log import hear_dbos
 from service.jobs.risk import RiskModels, default_risk_models, fill_course, run_risk
 from service.jobs.watch import Watch
 from service.records import Study, StudyResult
 from service.settings import Settings
-from service.store import retention
+from service.store import retention, retrievals
 from service.store.deletions import sweep
 from service.store.index import Index
+from service.store.journal import wait_after
 from service.store.objects import ObjectStore
 
 Role = Literal["all", "enqueue", "work"]
 STUDIES, RISKS, DELIVERIES, TICKS = "carina-studies", "carina-risks", "carina-sends", "carina-ticks"
-LASTING = (STUDIES, RISKS, DELIVERIES)  # a tick that failed is not repeated: the next one comes
+PRIORS = "carina-priors"
+LASTING = (
+    STUDIES,
+    RISKS,
+    DELIVERIES,
+    PRIORS,
+)  # a tick that failed is not repeated: the next one comes
 POLL_S = 0.25
 REST_S = 5  # observations of one patient within so many seconds lead to one computation
 STUCK_AFTER = timedelta(minutes=15)
@@ -53,6 +63,7 @@ KEEP_JOBS = timedelta(days=7)
 CRASHED = "MAX_RECOVERY_ATTEMPTS_EXCEEDED"
 FINISHED = ("SUCCESS", "ERROR", "CANCELLED", CRASHED)
 TO_COME = ("ENQUEUED", "DELAYED")
+UNDER_WAY = (*TO_COME, "PENDING")
 TRIED_FOR = timedelta(days=1)  # so long a job is tried again whose database or objects were away
 _log = structlog.get_logger(__name__)
 
@@ -85,6 +96,7 @@ class Engine:
     role : "all" (serve: enqueues, works with `settings.workers`), "enqueue" (listeners), or
         "work" (at least one worker).
     risk_models, outbox : as `models`.
+    pacs : what priors are pulled from; None: that of the settings.
     """
 
     def __init__(
@@ -97,6 +109,7 @@ class Engine:
         role: Role = "all",
         risk_models: RiskModels | None = None,
         outbox: Outbox | None = None,
+        pacs: Pacs | None = None,
         clock: Callable[[], datetime] = clock,
     ) -> None:
         self.settings = settings
@@ -107,6 +120,7 @@ class Engine:
         self.workers = workers[role]
         self._models, self._risk_models, self._outbox = models, risk_models, outbox
         self._science: Science | None = None
+        self._pacs = pacs
         self._loading = threading.Lock()
         self._client: DBOSClient | None = None
         self._enqueuing: SqlEngine | None = None
@@ -125,10 +139,11 @@ class Engine:
 
         Raises
         ------
-        UsageError : a destination has another form, or its TLS cannot be set up.
+        UsageError : a destination or the PACS has another form, or its TLS cannot be set up.
         OutOfResourcesError : another engine works in this process.
         """
         delivery.check_destinations(self.settings)
+        priors.check_pacs(self.settings)
         self.migrate()
         url = self.settings.jobs_url
         self._enqueuing = embedded.open_jobs(url) if embedded.is_sqlite(url) else None
@@ -155,6 +170,7 @@ class Engine:
                  on_conflict="always_update")  # fmt: skip
         register(RISKS, worker_concurrency=2, polling_interval_sec=POLL_S)
         register(DELIVERIES, worker_concurrency=1, polling_interval_sec=POLL_S)
+        register(PRIORS, worker_concurrency=1, polling_interval_sec=1.0)
         register(TICKS, worker_concurrency=1, polling_interval_sec=1.0)
         DBOS.delete_schedule("carina-minute")  # of earlier versions; the watch has its place
         self._watch = Watch(places, self.clock, self._busy, self._take_over, self._tick)
@@ -241,7 +257,7 @@ class Engine:
                 "check its database and disk, then send again"
             ) from error
 
-    def _enqueue(self, options: EnqueueOptions, *arguments: str | datetime | None) -> None:
+    def _enqueue(self, options: EnqueueOptions, *arguments: str | int | datetime | None) -> None:
         with self._queue() as queue:
             queue.enqueue(options, *arguments)
 
@@ -284,6 +300,7 @@ class Engine:
     def recover(self) -> int:
         """Enqueue again what the index holds as not done and no job is going to do."""
         self._resume_failed()
+        self._give_up_pulls()
         studies = self.index.pending_studies()
         for study in studies:
             job = f"study-{digest(study.study_uid)}-{study.revision}"
@@ -326,6 +343,16 @@ class Engine:
             for job in queue.list_workflows(status="ERROR", start_time=since, load_input=False):
                 if job.queue_name in LASTING and _was_short(job.error):
                     queue.rewind_workflow(job.workflow_id, queue_name=job.queue_name)
+
+    def _give_up_pulls(self) -> None:
+        """Tell of pulls whose job broke or ended the process; they are free to be begun again."""
+        with self._queue() as queue:
+            for job in queue.list_workflows(status=["ERROR", CRASHED], queue_name=PRIORS):
+                if job.status == CRASHED or not _was_short(job.error):
+                    study_uid = job.input["args"][0] if job.input else ""
+                    pacs, why = self.settings.priors_pacs, "its job broke, see the log"
+                    priors.give_up(study_uid, self.index, pacs, self.clock(), why)
+                    queue.delete_workflows([job.workflow_id])
 
     def forget_old_jobs(self) -> int:
         """Delete jobs and news of a week ago; results and audit stay in the index."""
@@ -378,6 +405,65 @@ class Engine:
             workflow_id=f"deliver-{kept}",
         )
         self._enqueue(job, kept)
+        self._priors_due(study_uid, kept)
+
+    def _priors_due(self, study_uid: str, kept: str) -> None:
+        """Have the PACS asked for priors, unless a job is about to do so."""
+        if not priors.is_due(study_uid, self.index, self.settings):
+            return
+        name = f"priors-{digest(study_uid)}"
+        with self._queue() as queue:
+            under_way = queue.list_workflows(
+                workflow_id_prefix=f"{name}-", status=list(UNDER_WAY), limit=1, load_input=False,
+                load_output=False,
+            )  # fmt: skip
+        if not under_way:
+            self._enqueue_pull(study_uid, f"{name}-{digest(kept)}", 1, 0.0)
+
+    def _enqueue_pull(self, study_uid: str, chain: str, attempt: int, delay_s: float) -> None:
+        job = EnqueueOptions(
+            queue_name=PRIORS,
+            workflow_name="carina_priors",
+            workflow_id=f"{chain}-{attempt}",
+            delay_seconds=delay_s,
+        )
+        self._enqueue(job, study_uid, chain, attempt)
+
+    def pull_priors(self, study_uid: str, chain: str, attempt: int) -> None:
+        """Ask the PACS for the priors of a study; what fails is tried again later, then given up.
+
+        Parameters
+        ----------
+        chain : what the names of these attempts begin with.
+        attempt : the number of this one, from 1.
+        """
+        index, settings = self.index, self.settings
+        try:
+            if priors.is_due(study_uid, index, settings):
+                priors.pull(study_uid, index, self.objects, self._puller(), self.clock())
+            return
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is tried again and told
+            failed = priors.plainly(error, digest(study_uid))
+        given_up = priors.attempt_failed(
+            study_uid, index, settings.priors_pacs, self.clock(), attempts=attempt, error=failed
+        )
+        if not given_up:
+            wait_s = wait_after(attempt).total_seconds()
+            self._enqueue_pull(study_uid, chain, attempt + 1, wait_s)
+
+    def _puller(self) -> Puller:
+        """How priors come in: through an ingest of our own, as any other film."""
+        settings = self.settings
+        pacs = self._pacs or priors.default_pacs(settings)
+        ingest = Ingest(
+            self.index, self.objects, self.study_arrived, self.clock,
+            max_object_mb=settings.max_object_mb, min_free_disk_mb=settings.min_free_disk_mb,
+        )  # fmt: skip
+
+        def take(data: bytes) -> None:
+            ingest.take(data, source="pull", actor=retrievals.ACTOR, address=pacs.name, pulled=True)
+
+        return Puller(pacs, take, settings.priors_most, settings.priors_days)
 
     def _judge_again_if_due(self, result: StudyResult, kept: str) -> None:
         """Enqueue the study of a result that has not seen every film or the right prior."""

@@ -201,6 +201,11 @@ def films_of(instances: Sequence[Instance]) -> tuple[Instance, ...]:
     return tuple(sorted(films, key=lambda i: i.sop_class_uid == FOR_PROCESSING))
 
 
+def priors(index: Index, study: Study) -> tuple[StudyResult, ...]:
+    """The results in force of the earlier studies of the patient that could be scored."""
+    return tuple(result for _, result in _neighbours(index, study, earlier=True))
+
+
 def newest_prior(index: Index, study: Study) -> StudyResult | None:
     """The result in force of the newest earlier study of the patient that could be scored."""
     return max(_neighbours(index, study, earlier=True), default=(None, None))[1]

@@ -43,6 +43,9 @@ class Worker(Protocol):
     def compute_ward(self, at: datetime) -> int:
         """Compute the risk of every admitted patient."""
 
+    def pull_priors(self, study_uid: str, chain: str, attempt: int) -> None:
+        """Ask the PACS for the priors of a study."""
+
     def retain(self) -> int:
         """Delete what is older than the rules keep."""
 
@@ -143,6 +146,18 @@ def delivery_workflow(identifier: str) -> None:
 def send_workflow() -> int:
     """Send what is due."""
     return send_step()
+
+
+@DBOS.step(name="carina_pull_priors", **_PATIENTLY)
+def priors_step(study_uid: str, chain: str, attempt: int) -> None:
+    """Ask for priors once; the next attempt is a job of its own."""
+    _worker().pull_priors(study_uid, chain, attempt)
+
+
+@DBOS.workflow(name="carina_priors", max_recovery_attempts=MOST_CRASHES)
+def priors_workflow(study_uid: str, chain: str, attempt: int) -> None:
+    """Have the priors of a study taken in."""
+    priors_step(study_uid, chain, attempt)
 
 
 @DBOS.step(name="carina_compute_risk", **_PATIENTLY)

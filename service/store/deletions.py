@@ -71,6 +71,12 @@ class Deletions(Database):
             rows = connection.execute(query.limit(limit).offset(offset)).mappings()
             return tuple(payloads.deletion(row) for row in rows)
 
+    def was_deleted(self, study_uid: str) -> bool:
+        """Whether a study was deleted, by an administrator or the retention rules."""
+        query = select(DELETIONS.c.study_uid).where(DELETIONS.c.study_uid == study_uid)
+        with self._read() as connection:
+            return connection.execute(query).first() is not None
+
     def leftovers(self, limit: int = SWEPT_AT_ONCE, after: str = "") -> tuple[str, ...]:
         """Give keys behind `after` of bytes that no row speaks of any more, in order."""
         query = select(LEFTOVERS.c.object_key).where(LEFTOVERS.c.object_key > after)

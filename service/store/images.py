@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
@@ -33,7 +34,7 @@ from service.records import (
 )
 from service.store import payloads
 from service.store.database import Database, insert_missing
-from service.store.identifiers import leads_to, make_known
+from service.store.identifiers import leads_to, make_known, surviving
 from service.store.journal import write_audit, write_news
 from service.store.tables import DELETIONS, INSTANCES, PATIENTS, STUDIES
 
@@ -119,13 +120,21 @@ def _insist_on_study(connection: Connection, study_uid: str) -> None:
 def _state(connection: Connection, instance: Instance, mine: bool) -> Outcome | None:
     """Find what is kept under the UID already: None for a new object, "conflict" to keep aside.
 
-    "duplicate" also for a conflicting object that was kept aside before.
+    "duplicate" also for a conflicting object that was kept aside before. What was kept aside for
+    its patient alone comes into force when it is sent again as that patient's.
     """
     uid = INSTANCES.c.sop_instance_uid == instance.sop_instance_uid
     rows = connection.execute(select(INSTANCES.c.sha256, INSTANCES.c.state).where(uid)).all()
-    if any(row.sha256 == instance.sha256 for row in rows):
-        return "duplicate"
-    return "conflict" if rows or not mine else None
+    in_force = any(row.state != "conflict" for row in rows)
+    if mine and not in_force:
+        return None
+    return "duplicate" if any(row.sha256 == instance.sha256 for row in rows) else "conflict"
+
+
+def _aside(received: AuditEvent, *, mine: bool) -> AuditEvent:
+    """Say that an object that was received is not in force; told once, not at each sending."""
+    why = "other bytes under a known SOP Instance UID" if mine else "it is of another patient"
+    return replace(received, action="conflict", outcome="failure", detail=f"kept aside: {why}")
 
 
 class Images(Database):
@@ -139,12 +148,15 @@ class Images(Database):
         audit: AuditEvent,
         *,
         again: bool = False,
+        asked_for: str = "",
     ) -> Outcome:
         """Take in one object with its study, patient and audit row in one transaction.
 
         Parameters
         ----------
         again : the object was known, and its bytes have not been written again.
+        asked_for : the patient that a PACS was asked for, where the object is its answer. Such an
+            object no longer says who the patient is, and one of another patient is a conflict.
 
         Returns
         -------
@@ -159,11 +171,17 @@ class Images(Database):
         NotFoundError : an object of Carina's own, of a study that was deleted meanwhile.
         """
         with self._write() as connection:
-            patient_id = _keep_patient(connection, patient)
+            if asked_for:
+                patient_id = make_known(connection, patient)
+            else:
+                patient_id = _keep_patient(connection, patient)
             if instance.source == OWN_SOURCE:
                 _insist_on_study(connection, study.study_uid)
             kept = _keep_study(connection, replace(study, patient_id=patient_id))
-            outcome = _state(connection, instance, mine=kept.patient_id == patient_id)
+            mine = kept.patient_id == patient_id
+            if asked_for and surviving(connection, asked_for) != patient_id:
+                mine = False
+            outcome = _state(connection, instance, mine=mine)
             write_audit(connection, audit)
             if outcome == "duplicate":
                 return "duplicate"
@@ -175,6 +193,7 @@ class Images(Database):
             if outcome == "conflict":
                 values["state"] = "conflict"
                 connection.execute(insert(INSTANCES).values(values))
+                write_audit(connection, _aside(audit, mine=mine))
                 return "conflict"
             connection.execute(insert(INSTANCES).values(values))
             if instance.sop_class_uid in SCORED_CLASSES and instance.source != OWN_SOURCE:
@@ -193,6 +212,13 @@ class Images(Database):
         if row is None:
             raise NotFoundError("expected an instance under this SOP Instance UID, found none")
         return payloads.instance(row)
+
+    def held(self, sop_instance_uids: Sequence[str]) -> frozenset[str]:
+        """Give those of these objects that are kept, in force or aside."""
+        query = select(INSTANCES.c.sop_instance_uid).distinct()
+        where = INSTANCES.c.sop_instance_uid.in_(sop_instance_uids)
+        with self._read() as connection:
+            return frozenset(connection.execute(query.where(where)).scalars())
 
     def instances(self, study_uid: str) -> tuple[Instance, ...]:
         """Give the objects in force of a study, in order of arrival."""

@@ -47,6 +47,21 @@ def test_lists_are_json_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
+    "address", ["https://", "https:///dicom-web", "http://:80/x", "https://h:70000/", "https://[h/",
+                "ftp://host/x", "https://user:word@host/x", "https://host/x?y=1"],
+)  # fmt: skip
+def test_half_an_address_of_a_dicomweb_pacs_ends_the_start(address: str) -> None:
+    with pytest.raises(ValidationError, match="priors_pacs") as told:
+        Settings(priors_pacs=address)
+    assert "word" not in str(told.value).replace(address, "")
+
+
+@pytest.mark.parametrize("address", ["PACS@10.0.0.7:104", "https://pacs:8443/dicom-web"])
+def test_a_pacs_has_one_of_two_forms(address: str) -> None:
+    assert Settings(priors_pacs=f" {address} ").priors_pacs == address
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"workers": -1},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from service.dicom import codes, find, header, listener
+from service.dicom import codes, find, header, listener, pacs, pacs_dimse, pacs_web
 from service.dicom.sop_classes import STORAGE_CLASSES, TRANSFER_SYNTAXES, is_storable
 from service.records import SCORED_CLASSES
 
@@ -43,6 +43,20 @@ def test_it_lists_exactly_the_queries_that_are_answered():
         re.MULTILINE,
     )
     assert {uid: tuple(levels.split(", ")) for uid, levels in listed} == dict(find.LEVELS)
+
+
+def test_it_lists_exactly_what_a_pacs_is_asked_with():
+    asked = section("### 5.8", "## 6")
+    listed = re.findall(r"^\| (.* - (?:FIND|MOVE)) \| ([\d.]+) \|", asked, re.MULTILINE)
+    assert [(name, uid) for name, uid in listed] == [
+        (model.name.replace(" Information Model", ""), str(model))
+        for model in (pacs_dimse.FIND, pacs_dimse.MOVE)
+    ]
+    syntaxes = re.findall(r"^\| (?:Explicit|Implicit) .* \| ([\d.]+) \|$", asked, re.MULTILINE)
+    assert tuple(syntaxes) == pacs_dimse.TRANSFER_SYNTAXES
+    assert pacs_web.FILM_TYPE in asked
+    for number in (pacs.MOST_ANSWERS, pacs.MOST_FILMS, f"{pacs_dimse.LIMIT_S:.0f} s"):
+        assert str(number) in asked
 
 
 def test_its_numbers_and_names_are_those_of_the_code():

@@ -230,3 +230,14 @@ def test_a_private_or_unknown_class_is_refused(ward):
 def test_other_files_are_refused(ward, data):
     with pytest.raises(InvalidObjectError, match="DICM"):
         take(ward, data)
+
+
+def test_the_same_data_set_by_another_way_is_a_duplicate(ward):
+    whole = as_file(film())
+    encoded = whole[whole.index(b"\x08\x00\x05\x00CS") :]
+    by_dimse = {"source": "c-store:PACS", "actor": "PACS",
+                "transfer_syntax_uid": ExplicitVRLittleEndian}  # fmt: skip
+    ward.ingest.take(whole, source="stow:ada", actor="ada")
+    assert ward.ingest.take(encoded, **by_dimse).outcome == "duplicate"
+    assert len(ward.files()) == 1
+    assert ward.ingest.take(encoded[:-2] + b"\xff\x0f", **by_dimse).outcome == "conflict"
