@@ -241,6 +241,8 @@ def _furnish(ground: Path, prepared: Path) -> Services:
         models=SmallModels(),
         arrived=lambda _: None,
         observed=lambda _: None,
+        sending=lambda: None,
+        crew=Crew,
     )
 
 

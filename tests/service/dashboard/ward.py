@@ -454,4 +454,6 @@ def services(folder: Path) -> Services:
         models=None,  # type: ignore[arg-type]  # the pages score nothing
         arrived=lambda _study_uid: None,
         observed=lambda _patient_id: None,
+        sending=lambda: None,
+        crew=crew,
     )
