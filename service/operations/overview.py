@@ -12,11 +12,12 @@ from service.context import Services
 from service.errors import CarinaError
 from service.operations import state
 from service.operations.state import Storage
-from service.records import Crew, Deletion, Destination, Failure, Hour, Merge
+from service.records import Crew, Deletion, Destination, Failure, Hour, Merge, Role
 from service.settings import Settings
 
 MOST_FAILURES = 50  # of each kind; the counts say how many there are
 LATELY = 5  # merges and deletions
+DISABLED = "disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,5 +115,6 @@ def _models(settings: Settings) -> tuple[Model, ...]:
 
 
 def _users(services: Services) -> dict[str, int]:
-    found = Counter("disabled" if one.disabled else str(one.role) for one in services.index.users())
-    return dict(found)
+    """Active users by role, in the order of the roles, and the disabled last."""
+    found = Counter(DISABLED if one.disabled else str(one.role) for one in services.index.users())
+    return {name: found[name] for name in (*Role, DISABLED) if found[name]}

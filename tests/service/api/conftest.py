@@ -38,6 +38,7 @@ from service.records import (
     AuditEvent,
     ChangeFinding,
     Companion,
+    Crew,
     Instance,
     NewsEvent,
     Patient,

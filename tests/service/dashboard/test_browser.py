@@ -30,9 +30,25 @@ AXE = BUILT.parent.parent / "frontend" / "node_modules" / "axe-core" / "axe.min.
 STUDY = "/studies/1.2.826.0.1.{}.{}"
 SIZES = ((1280, 800), (1920, 1080), (820, 1180))
 REVIEW = f"{STUDY.format(1001, 1)}/review"
-PAGES = ("/", "/patients/P-1001", STUDY.format(1001, 1), "/models", "/audit", "/reviews", REVIEW)
-SCHEMES = ("dark", "light", "light", "light", "dark", "dark", "light")
-AXE_RUNS = (*zip(PAGES, SCHEMES, strict=True), ("/reviews", "light"), (REVIEW, "dark"))
+OPERATIONS, USERS = "/operations", "/operations/users"
+PAGES = (
+    "/",
+    "/patients/P-1001",
+    STUDY.format(1001, 1),
+    "/models",
+    "/audit",
+    "/reviews",
+    REVIEW,
+    OPERATIONS,
+    USERS,
+)
+SCHEMES = ("dark", "light", "light", "light", "dark", "dark", "light", "dark", "light")
+AXE_RUNS = (
+    *zip(PAGES, SCHEMES, strict=True),
+    ("/reviews", "light"),
+    (REVIEW, "dark"),
+    (OPERATIONS, "light"),
+)
 PINCH = """() => {
   const c = document.querySelector('canvas[data-viewer]'), b = c.getBoundingClientRect();
   c.setPointerCapture = () => {};
