@@ -221,10 +221,10 @@ def needs(seen: Overview) -> tuple[Need, ...]:
             (_broken("The job queue cannot be asked", seen.crew_away or OK), "workers"),
             (_nobody_works(seen.crew, seen.counts["studies_pending"]), "workers"),
             (_given_up(_failed_studies(seen), "study"), "failures"),
-            (_given_up(seen.counts["deliveries_failed"], "delivery"), "failures"),
+            (_given_up(_failed_deliveries(seen), "delivery"), "failures"),
             (_given_up(seen.commitments["failed"], "commitment"), "failures"),
             (_failing(seen.destinations), "destinations"),
-            (_aside(seen.counts["instances_conflict"]), "inflow"),
+            (_aside(sum(one.aside for one in seen.hours)), "inflow"),
         )
         if words
     )
@@ -247,6 +247,11 @@ def _failed_studies(seen: Overview) -> int:
     return seen.failure_counts["study"] - again
 
 
+def _failed_deliveries(seen: Overview) -> int:
+    """Those to destinations that are still to be sent to."""
+    return sum(one.failed for one in seen.destinations if one.name in seen.configured)
+
+
 def _given_up(number: int, kind: FailureKind) -> str:
     words = {
         "study": ("study could not be judged", "studies could not be judged"),
@@ -267,8 +272,8 @@ def _failing(destinations: Sequence[Destination]) -> str:
 def _aside(number: int) -> str:
     if not number:
         return ""
-    objects = _many(number, "object is", "objects are")
-    return f"{objects} kept aside: a known UID with other bytes, or a study of two patients."
+    films = _many(number, "film was", "films were")
+    return f"{films} kept aside: a known UID with other bytes, or a study of two patients."
 
 
 def _many(number: int, one: str, many: str) -> str:
@@ -353,7 +358,7 @@ def size(megabytes: float) -> str:
     """A size in the unit that gives it one to four digits; 1 GB is 1024 MB."""
     for unit in ("MB", "GB", "TB"):
         if megabytes < 1000 or unit == "TB":
-            digits = 0 if megabytes >= 100 or (unit == "MB" and megabytes >= 10) else 1
+            digits = 0 if megabytes == 0 or megabytes >= (10 if unit == "MB" else 100) else 1
             return f"{figures.number(megabytes, digits)} {unit}"
         megabytes /= 1024
     raise AssertionError("unreachable")

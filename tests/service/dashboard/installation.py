@@ -30,7 +30,7 @@ def crew(now: datetime) -> Crew:
     minute = timedelta(minutes=1)
     return Crew(
         (
-            Queue("carina-studies", 3, 1, now - 4 * minute),
+            Queue("carina-studies", 1, 1, now - 4 * minute),
             Queue("carina-risks"),
             Queue("carina-sends", 0, 1),
         ),
@@ -60,6 +60,8 @@ def fill(index: Index, now: datetime) -> None:
             at, at, revision=1,
         )  # fmt: skip
         index.add_result(result, event)
+    waiting = Study("1.2.826.0.2.4", PATIENT, now, now)
+    index.add_instance(_film(waiting.study_uid, now), waiting, Patient(PATIENT), event)
     aside = _film(BROKEN, now - 4 * hour, sha256="f" * 64, object_key="aside")
     index.add_instance(aside, Study(BROKEN, PATIENT, now, now), Patient(PATIENT), event)
     for number, (where, state, attempts) in enumerate((
