@@ -3,7 +3,7 @@
 import { follow } from "./live/news";
 import { fetchPage, takeParts, timeOf } from "./live/parts";
 
-const QUIET_MS = 3000; // an administrator reads tables: on a busy ward news come each second
+const QUIET_MS = 2000; // an administrator reads tables: on a busy ward news come each second
 
 async function refresh(): Promise<string> {
   const page = await fetchPage();
