@@ -111,7 +111,7 @@ def test_a_failed_study_is_judged_again_by_the_worker_that_the_crew_names(
         assert [one.status for one in ward.index.results(study)] == ["failed", "ok"]
     finally:
         go_on.set()
-        engine.stop()
+        engine.stop(grace_s=0)
 
 
 class _Services:
