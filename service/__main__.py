@@ -90,8 +90,14 @@ def _service(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add.add_argument("username")
     add.add_argument("--role", required=True)
     acts.add_parser("list")
-    disable = acts.add_parser("disable")
-    disable.add_argument("username")
+    for deed, what in (
+        ("disable", "may not log in any more; sessions end now"),
+        ("enable", "may log in again"),
+        ("role", "give another role"),
+        ("password", "give a new password, from CARINA_PASSWORD or asked for"),
+    ):
+        acts.add_parser(deed, help=what).add_argument("username")
+    acts.choices["role"].add_argument("role")
     for act in acts.choices.values():
         act.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
     _keeping(commands)

@@ -174,6 +174,8 @@ def web_app(parts: Parts) -> FastAPI:
         models=models_for(parts.decoder),
         arrived=parts.engine.study_arrived,
         observed=parts.engine.risk_due,
+        sending=parts.engine.sending_due,
+        crew=parts.engine.crew,
     )
     feed = Feed(parts.index)
 

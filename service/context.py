@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from service.auth import Auth
+from service.records import Crew
 from service.settings import Settings
 from service.store.index import Index
 from service.store.objects import ObjectStore
@@ -77,6 +78,8 @@ class Services:
     arrived : called with the study UID after a study changed outside of the ingest.
     observed : called with the patient identifier after new observations or a new admission,
         so that the ventilation risk is computed again.
+    sending : called after deliveries or commitments were put back, so that they are sent now.
+    crew : the queues and workers at this moment.
     """
 
     index: Index
@@ -88,3 +91,5 @@ class Services:
     models: Models
     arrived: Callable[[str], None]
     observed: Callable[[str], None]
+    sending: Callable[[], None]
+    crew: Callable[[], Crew]

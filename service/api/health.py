@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from service import metrics
 from service.api.dependencies import Given
-from service.context import Services
 from service.errors import CarinaError
+from service.operations import state
 
 routes = APIRouter(tags=["health"])
 
@@ -41,8 +41,8 @@ def healthz() -> Health:
 @routes.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 def readyz(services: Given) -> Response:
     """Index and object store can be used; 503 with the reason where not."""
-    index, objects = _index(services), _objects(services)
-    ready = index == objects == "ok"
+    index, objects = state.index(services), state.objects(services)
+    ready = index == objects == state.OK
     found = Readiness(status="ok" if ready else "unavailable", index=index, objects=objects)
     return JSONResponse(found.model_dump(), 200 if ready else 503)
 
@@ -57,22 +57,3 @@ def prometheus(services: Given) -> Response:
     with suppress(CarinaError):  # the counters of this process are worth having without the gauges
         metrics.show(services.index.counts(), services.objects.free_mb())
     return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
-
-def _index(services: Services) -> str:
-    try:
-        services.index.ping()
-    except CarinaError as error:
-        return error.message
-    return "ok"
-
-
-def _objects(services: Services) -> str:
-    try:
-        free_mb = services.objects.free_mb()
-    except CarinaError as error:
-        return error.message
-    least = services.settings.min_free_disk_mb
-    if free_mb < least:
-        return f"expected {least} MB of free space, found {free_mb}; free the disk"
-    return "ok"

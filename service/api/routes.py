@@ -16,9 +16,11 @@ from service.api import (
     login,
     merges,
     observations,
+    operations,
     patients,
     reviews,
     studies,
+    users,
     worklist,
 )
 from service.api.bench import Bench
@@ -62,6 +64,8 @@ def router(services: Services, feed: Feed | None = None) -> APIRouter:
         worklist.routes,
         merges.routes,
         deletions.routes,
+        operations.routes,
+        users.routes,
         events.routes,
     )
     for part in parts_of_v1:

@@ -10,6 +10,7 @@ from service.api.access import AuditOut, AuditsOut
 from service.api.bedside import WorklistOut, WorklistRowOut
 from service.api.dependencies import V1, Administrator, Reader
 from service.api.patients import Limit, Offset, Text
+from service.api.schemas import Moment
 
 routes = APIRouter(prefix=V1)
 
@@ -47,13 +48,27 @@ def audits(
     *,
     caller: Administrator,
     patient_id: Text = "",
+    study_uid: Text = "",
     actor: Text = "",
+    action: Text = "",
+    since: Moment | None = None,
+    before: Moment | None = None,
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> AuditsOut:
-    """Who did what to which patient's data, newest first. For administrators."""
+    """Who did what to which patient's data, newest first. For administrators.
+
+    Each filter matches whole; `since` is included, `before` is not.
+    """
     found = caller.services.index.audits(
-        patient_id=patient_id or None, actor=actor or None, limit=limit, offset=offset
+        patient_id=patient_id or None,
+        study_uid=study_uid or None,
+        actor=actor or None,
+        action=action or None,
+        since=since,
+        before=before,
+        limit=limit,
+        offset=offset,
     )
     caller.saw_list("audits", len(found))
     return AuditsOut(audits=[AuditOut.model_validate(one) for one in found])

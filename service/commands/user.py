@@ -1,4 +1,4 @@
-"""`carina user add|list|disable`: who may log in."""
+"""`carina user add|list|disable|enable|role|password`: who may log in."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 import getpass
 import os
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from service.app import open_index
-from service.auth import new_user
 from service.errors import UsageError
-from service.records import AuditEvent, Role
+from service.operations import accounts
+from service.operations.accounts import Changer
+from service.records import Role
 from service.settings import Settings
 from service.store.index import Index
 
@@ -21,29 +21,37 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     """Carry out one act; each change is audited."""
     index = open_index(settings)
     try:
-        if options.act == "add":
-            return _add(index, options.username, options.role)
-        if options.act == "disable":
-            return _disable(index, options.username)
-        return _list(index)
+        return _list(index) if options.act == "list" else _change(index, options)
     finally:
         index.close()
 
 
-def _add(index: Index, username: str, role: str) -> int:
-    if role not in tuple(Role):
-        raise UsageError(f"expected a role of {', '.join(Role)}, found {role!r}")
-    index.add_user(new_user(username, _password(), Role(role), datetime.now(UTC)))
-    _audit(index, "user-add", f"{username} as {role}")
-    print(f"added {username} as {role}")
+def _change(index: Index, options: argparse.Namespace) -> int:
+    by = Changer(accounts.CONSOLE, datetime.now(UTC), "local", console=True)
+    name = options.username
+    if options.act == "add":
+        accounts.add(index, by, name, _role(options.role), _password())
+        said = f"added {name} as {options.role}"
+    elif options.act == "disable":
+        accounts.change(index, by, name, disabled=True)
+        said = f"disabled {name}; their sessions end now"
+    elif options.act == "enable":
+        accounts.change(index, by, name, disabled=False)
+        said = f"enabled {name}; their password is the one they had"
+    elif options.act == "role":
+        accounts.change(index, by, name, role=_role(options.role))
+        said = f"{name} is {options.role} now"
+    else:
+        accounts.change(index, by, name, password=_password())
+        said = f"new password for {name}; their sessions end now"
+    print(said)
     return 0
 
 
-def _disable(index: Index, username: str) -> int:
-    index.set_user(replace(index.user(username), disabled=True))
-    _audit(index, "user-disable", username)
-    print(f"disabled {username}; their sessions end now")
-    return 0
+def _role(named: str) -> Role:
+    if named not in tuple(Role):
+        raise UsageError(f"expected a role of {', '.join(Role)}, found {named!r}")
+    return Role(named)
 
 
 def _list(index: Index) -> int:
@@ -63,9 +71,3 @@ def _password() -> str:
     if first != second:
         raise UsageError("the two passwords differ: try again")
     return first
-
-
-def _audit(index: Index, action: str, detail: str) -> None:
-    index.add_audit(
-        AuditEvent(datetime.now(UTC), "console", action, "success", address="local", detail=detail)
-    )

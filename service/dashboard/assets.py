@@ -13,7 +13,7 @@ from service.errors import NotFoundError, UsageError
 
 BUILT = Path(__file__).parent / "static" / "built"
 MANIFEST = "manifest.json"
-ENTRIES = ("page", "worklist", "patient", "study", "review")
+ENTRIES = ("page", "worklist", "patient", "study", "review", "operations")
 COMPRESSED = frozenset({".js", ".css", ".json", ".svg"})
 
 

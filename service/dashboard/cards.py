@@ -1,25 +1,15 @@
-"""Model cards as the models page shows them, read from what ships beside the weights."""
+"""Model cards as the models page shows them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from typing import Any
 
-from service import coefficients
+from service import cards
 from service.dashboard import figures
 from service.settings import Settings
 
-FOLDERS = (
-    ("models", "severity/weights/card.json"),
-    ("models", "structures/weights/card.json"),
-    ("registration", "weights/card.json"),
-    ("risk", "weights/ventilation.json"),
-    ("risk", "weights/outpatient.json"),
-)
 MOST_FIGURES = 60
 
 
@@ -51,30 +41,21 @@ class Card:
 
 
 def shipped() -> tuple[Card, ...]:
-    """The cards of all models that are installed; a model without a card is left out."""
-    found = ((files(package), path) for package, path in FOLDERS)
-    return tuple(card for root, path in found if (card := _read(root.joinpath(*path.split("/")))))
+    """The cards of all models that are installed, in words."""
+    return tuple(card(one.raw) for one in cards.shipped())
 
 
 def served(settings: Settings) -> tuple[Card, ...]:
-    """The cards of what this service answers from: a hospital's own models in their place."""
-    own: dict[str, Card] = {
-        name: replace(
-            card(coefficients.table(name, settings).card),
-            own=f"This hospital's own model, set by CARINA_{name.upper()}_MODEL.",
-        )
-        for name in coefficients.NAMES
-        if coefficients.own_path(name, settings)
-    }
-    return tuple(own.get(one.name, one) for one in shipped())
+    """The cards of what this service answers from, in words."""
+    return tuple(_told(one) for one in cards.served(settings))
 
 
-def _read(path: Traversable) -> Card | None:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return card(raw.get("card", raw))
+def _told(one: cards.ServedCard) -> Card:
+    told = card(one.raw)
+    if not one.own:
+        return told
+    own = f"This hospital's own model, set by CARINA_{one.name.upper()}_MODEL."
+    return replace(told, own=own)
 
 
 def card(raw: Mapping[str, Any]) -> Card:

@@ -1,4 +1,4 @@
-"""The pages: worklist, patient, study, reviews, models, audit, and the door.
+"""The pages: worklist, patient, study, reviews, models, operations, audit, and the door.
 
 Every function is a plain `def`: FastAPI runs it in a thread, so that a slow database holds up one
 page and not the event loop.
@@ -9,7 +9,15 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 
 from service.context import Services
-from service.dashboard import audit_view, door, lists, patient_view, review_view, study_view
+from service.dashboard import (
+    audit_view,
+    door,
+    lists,
+    operations_view,
+    patient_view,
+    review_view,
+    study_view,
+)
 from service.dashboard.assets import Assets
 from service.dashboard.film import Films
 from service.dashboard.moments import Zone
@@ -43,6 +51,7 @@ def router(services: Services, assets: Assets | None = None) -> APIRouter:
         door.routes,
         lists.routes,
         audit_view.routes,
+        operations_view.routes,
         review_view.routes,
         study_view.routes,
         patient_view.routes,

@@ -108,11 +108,12 @@ class Visitor:
         viewings.begin(name, page, about, self.now)
         return False
 
-    def show(self, template: str, **context: Any) -> Response:
+    def show(self, template: str, status: int = 200, **context: Any) -> Response:
         """A page for this user."""
         return self.desk.pages.show(
             self.request,
             template,
+            status,
             user=self.user,
             now=self.desk.zone.shown(self.now, self.now),
             **context,

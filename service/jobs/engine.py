@@ -27,16 +27,16 @@ from service import coefficients, metrics
 from service.dicom.ingest import Ingest
 from service.dicom.pacs import Pacs
 from service.errors import CarinaError, NotFoundError, OutOfResourcesError
-from service.jobs import commitment, delivery, embedded, pipeline, priors, workflows
+from service.jobs import commitment, delivery, embedded, pipeline, priors, roll, workflows
 from service.jobs.delivery import Outbox, default_outbox
 from service.jobs.pipeline import Models, default_models
-from service.jobs.places import Places, open_places
+from service.jobs.places import Places, held_places, open_places
 from service.jobs.priority import give_way
 from service.jobs.priors import Puller
 from service.jobs.queue_log import hear_dbos
 from service.jobs.risk import RiskModels, default_risk_models, fill_course, run_risk
 from service.jobs.watch import Watch
-from service.records import Study, StudyResult
+from service.records import Crew, Study, StudyResult
 from service.settings import Settings
 from service.store import retention, retrievals
 from service.store.deletions import sweep
@@ -371,6 +371,12 @@ class Engine:
             self._client.delete_workflows([one.workflow_id for one in old])
             count += len(old)
 
+    def crew(self) -> Crew:
+        """Tell the queues and the workers as they are now, whichever process they are in."""
+        places = held_places(self.settings.jobs_url, self.settings.data_dir)
+        with self._queue() as queue:
+            return roll.crew(queue, places, (STUDIES, RISKS, DELIVERIES), TO_COME)
+
     def now(self) -> datetime:
         """The present moment by the clock of this engine."""
         return self.clock()
@@ -520,9 +526,8 @@ class Engine:
         )
         self._enqueue(job)
 
-    def every_minute(self, at: datetime) -> None:
-        """Send what is due; at their times compute the ward, recover, and tidy up."""
-        minute = int(at.timestamp() // 60)
+    def sending_due(self) -> None:
+        """Have what is due sent."""
         job = EnqueueOptions(
             queue_name=DELIVERIES,
             workflow_name="carina_send",
@@ -531,6 +536,11 @@ class Engine:
             duplication_policy="return-existing",
         )
         self._enqueue(job)
+
+    def every_minute(self, at: datetime) -> None:
+        """Send what is due; at their times compute the ward, recover, and tidy up."""
+        minute = int(at.timestamp() // 60)
+        self.sending_due()
         if minute % self.settings.risk_interval_minutes == 0:
             self.ward_due(at)
         if minute % RECOVER_EVERY_MIN == 0:

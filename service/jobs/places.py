@@ -7,10 +7,13 @@ process ends, however it ends; so that whoever asks learns which workers are gon
 from __future__ import annotations
 
 import fcntl
+import os
 import secrets
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Protocol, TypeVar
 
@@ -26,6 +29,15 @@ LOCK_CLASS = 0x0CA2  # of Carina's advisory locks with two numbers; those of the
 CONNECT_S = 5
 KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}  # a machine that is gone is known in 25 s
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place that is held, since when, and from which machine where that is another one."""
+
+    name: str
+    since: datetime
+    address: str = ""
 
 
 class Places(Protocol):
@@ -60,8 +72,10 @@ class FilePlaces:
 
     def _take(self) -> tuple[str, IO[str]]:
         for number in range(MOST_PLACES):
-            lock = _locked(self._folder / f"worker-{number}.lock")
+            file = self._folder / f"worker-{number}.lock"
+            lock = _locked(file)
             if lock is not None:
+                os.utime(file)  # since when it is held; a look from outside changes nothing
                 return f"{self._host}-{number}", lock
         raise OutOfResourcesError(
             f"expected a free worker place, found {MOST_PLACES} taken; stop some"
@@ -72,14 +86,7 @@ class FilePlaces:
 
     def held(self) -> set[str]:
         """Try each lock."""
-        names = set()
-        for file in self._folder.glob("worker-*.lock"):
-            lock = _locked(file)
-            if lock is None:
-                names.add(f"{self._host}-{file.stem.removeprefix('worker-')}")
-            else:
-                lock.close()
-        return names
+        return {one.name for one in _held_files(self._folder, self._host)}
 
     def leave(self) -> None:
         """Unlock."""
@@ -97,6 +104,18 @@ def _locked(file: Path) -> IO[str] | None:
     return opened
 
 
+def _held_files(folder: Path, host: str) -> list[Place]:
+    held = []
+    for file in sorted(folder.glob("worker-*.lock")):
+        lock = _locked(file)
+        if lock is None:
+            since = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+            held.append(Place(f"{host}-{file.stem.removeprefix('worker-')}", since))
+        else:
+            lock.close()
+    return held
+
+
 class DatabasePlaces:
     """Advisory locks of PostgreSQL, each held by a connection of its own, on any machine.
 
@@ -108,8 +127,7 @@ class DatabasePlaces:
     """
 
     def __init__(self, url: str) -> None:
-        address = make_url(url).set(drivername="postgresql")
-        self._url = address.render_as_string(hide_password=False)
+        self._url = _address(url)
         self._number = secrets.randbelow(2**31)
         self.name = f"worker-{self._number}"
         self._connection: psycopg.Connection | None = None
@@ -130,7 +148,7 @@ class DatabasePlaces:
 
     def held(self) -> set[str]:
         """Ask for the locks of this database."""
-        return self._ask(_held)
+        return {one.name for one in self._ask(_held)}
 
     def _ask(self, question: Callable[[psycopg.Connection], Answer]) -> Answer:
         try:
@@ -140,10 +158,7 @@ class DatabasePlaces:
             return question(self._connection)
         except psycopg.Error as error:
             self.leave()
-            raise OutOfResourcesError(
-                f"expected the database to know the workers, found {type(error).__name__}; "
-                "check the database"
-            ) from error
+            raise _away(error) from error
 
     def leave(self) -> None:
         """Close the connection: the lock goes with it."""
@@ -151,6 +166,18 @@ class DatabasePlaces:
             with suppress(psycopg.Error):
                 self._connection.close()
             self._connection = None
+
+
+def _away(error: psycopg.Error) -> OutOfResourcesError:
+    return OutOfResourcesError(
+        f"expected the database to know the workers, found {type(error).__name__}; "
+        "check the database"
+    )
+
+
+def _address(url: str) -> str:
+    """The address as libpq takes it."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _connect(url: str) -> psycopg.Connection:
@@ -165,13 +192,32 @@ def _connect(url: str) -> psycopg.Connection:
     return connection
 
 
-def _held(connection: psycopg.Connection) -> set[str]:
+def _held(connection: psycopg.Connection) -> list[Place]:
     query = """
-        SELECT objid FROM pg_locks
-        WHERE locktype = 'advisory' AND objsubid = 2 AND granted AND classid = %s
-          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        SELECT l.objid, coalesce(a.backend_start, now()), coalesce(host(a.client_addr), '')
+        FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+        WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted AND l.classid = %s
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        ORDER BY a.backend_start
     """
-    return {f"worker-{number}" for (number,) in connection.execute(query, (LOCK_CLASS,))}
+    rows = connection.execute(query, (LOCK_CLASS,))
+    return [Place(f"worker-{number}", since, address) for number, since, address in rows]
+
+
+def held_places(jobs_url: str, folder: Path) -> list[Place]:
+    """See which places are held, without taking one.
+
+    Raises
+    ------
+    OutOfResourcesError : the database is away.
+    """
+    if is_sqlite(jobs_url):
+        return _held_files(folder, socket.gethostname())
+    try:
+        with _connect(_address(jobs_url)) as connection:
+            return _held(connection)
+    except psycopg.Error as error:
+        raise _away(error) from error
 
 
 def open_places(jobs_url: str, folder: Path) -> Places:

@@ -9,15 +9,17 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, func, insert, literal_column, select, text
 
 from service.errors import UsageError
 from service.store.database import advisory_lock
 from service.store.images import Images
 from service.store.journal import Journal
 from service.store.merges import Merges
+from service.store.operations import Operations
 from service.store.results import CURRENT, Results
 from service.store.retention import Retention
+from service.store.retries import Retries
 from service.store.reviews import Reviews
 from service.store.risks import Risks
 from service.store.tables import (
@@ -39,7 +41,19 @@ MIGRATION_LOCK = 0xCA81
 COPIED_AT_ONCE = 1000  # rows
 
 
-class Index(Images, Results, Reviews, Risks, Worklist, Merges, Retention, Users, Journal):
+class Index(
+    Images,
+    Results,
+    Reviews,
+    Risks,
+    Worklist,
+    Merges,
+    Retention,
+    Users,
+    Journal,
+    Operations,
+    Retries,
+):
     """Everything that Carina remembers, apart from the bytes of the objects.
 
     Parameters
@@ -100,7 +114,8 @@ class Index(Images, Results, Reviews, Risks, Worklist, Merges, Retention, Users,
         """Count what is kept and what waits: for metrics and the health page."""
         tables = {"patients": PATIENTS, "studies": STUDIES, "instances": INSTANCES}
         pending = select(func.count()).where(STUDIES.c.revision > STUDIES.c.scored_revision)
-        conflicts = select(func.count()).where(INSTANCES.c.state == "conflict")
+        aside = INSTANCES.c.state == literal_column("'conflict'")  # as the partial index has it
+        conflicts = select(func.count()).where(aside)
         leftovers = select(func.count()).select_from(LEFTOVERS)
         by_status = select(RESULTS.c.status, func.count()).where(CURRENT)
         by_state = select(DELIVERIES.c.state, func.count()).group_by(DELIVERIES.c.state)

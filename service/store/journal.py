@@ -83,7 +83,9 @@ class Journal(Database):
         offset: int = 0,
     ) -> tuple[AuditEvent, ...]:
         """Give the audit rows from `since` until just before `before`, newest first."""
-        query = select(AUDITS).order_by(AUDITS.c.number.desc()).limit(limit).offset(offset)
+        dated = (AUDITS.c.at.desc(),) if since or before else ()  # walks along the index on it
+        query = select(AUDITS).order_by(*dated, AUDITS.c.number.desc())
+        query = query.limit(limit).offset(offset)
         if patient_id is not None:
             query = query.where(AUDITS.c.patient_id == patient_id)
         if actor is not None:

@@ -11,6 +11,8 @@ from uuid import uuid4
 
 from service.errors import NotFoundError, OutOfResourcesError, UsageError
 
+UNBOUNDED_MB = 1 << 40  # what a store without a bound answers when it is asked for its room
+
 
 class ObjectStore(Protocol):
     """Where bytes are kept under keys that Carina makes; never built from what a sender says."""

@@ -13,9 +13,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from service.errors import OutOfResourcesError
-from service.store.objects import new_key, unknown
+from service.store.objects import UNBOUNDED_MB, new_key, unknown
 
-UNBOUNDED_MB = 1 << 40
 # A sender waits meanwhile: tell it soon to send again later.
 PATIENCE = Config(
     connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3}

@@ -146,6 +146,8 @@ INSTANCES = Table(
         "uq_instances_in_force", "sop_instance_uid", unique=True, **_where("state <> 'conflict'")
     ),
     Index("ix_instances_study_uid", "study_uid"),
+    Index("ix_instances_received_at", "received_at"),
+    Index("ix_instances_aside", "number", **_where("state = 'conflict'")),
 )
 
 RESULTS = Table(
@@ -172,6 +174,12 @@ RESULTS = Table(
     Index("uq_results_current", "study_uid", unique=True, **_where("superseded_by IS NULL")),
     Index("ix_results_study_uid", "study_uid"),
     Index("ix_results_patient_id", "patient_id"),
+    Index("ix_results_created_at", "created_at"),
+    Index(
+        "ix_results_failed",
+        "created_at",
+        **_where("status = 'failed' AND superseded_by IS NULL"),
+    ),
 )
 
 REVIEWS = Table(
@@ -284,6 +292,9 @@ AUDITS = Table(
     _text("detail"),
     Index("ix_audits_patient_id", "patient_id", "number"),
     Index("ix_audits_actor", "actor", "number"),
+    Index("ix_audits_at", "at", "number"),
+    Index("ix_audits_study_uid", "study_uid", "number"),
+    Index("ix_audits_action", "action", "number"),
 )
 
 NEWS = Table(
@@ -317,6 +328,7 @@ DELIVERIES = Table(
     _required("due_at", UtcDateTime),
     Index("ix_deliveries_due_at", "due_at", **_where("state = 'waiting'")),
     Index("ix_deliveries_result_id", "result_id"),
+    Index("ix_deliveries_state", "state", "destination", "updated_at"),
 )
 
 COMMITMENTS = Table(
@@ -331,6 +343,7 @@ COMMITMENTS = Table(
     _text("message"),
     _required("due_at", UtcDateTime),
     Index("ix_commitments_due_at", "due_at", **_where("state = 'waiting'")),
+    Index("ix_commitments_state", "state", "updated_at"),
 )
 
 MERGES = Table(

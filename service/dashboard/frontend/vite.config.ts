@@ -19,6 +19,7 @@ export default defineConfig({
         patient: "src/patient.ts",
         study: "src/study.ts",
         review: "src/review.ts",
+        operations: "src/operations.ts",
       },
     },
   },

@@ -38,6 +38,7 @@ from service.records import (
     AuditEvent,
     ChangeFinding,
     Companion,
+    Crew,
     Instance,
     NewsEvent,
     Patient,
@@ -241,6 +242,8 @@ def _furnish(ground: Path, prepared: Path) -> Services:
         models=SmallModels(),
         arrived=lambda _: None,
         observed=lambda _: None,
+        sending=lambda: None,
+        crew=Crew,
     )
 
 

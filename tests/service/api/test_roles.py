@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from service.records import Role
+from service.records import Delivery, Role
 
 from .conftest import NOW, Stage, png
 
@@ -88,6 +88,23 @@ MATRIX: list[tuple[str, str, set[Role], dict[str, Any], str | None]] = [
     ("POST", "/api/v1/observations", WRITERS, {"json": [OBSERVATION]}, "P1"),
     ("GET", "/api/v1/worklist", READERS, {}, ""),
     ("GET", "/api/v1/audits", {ADMIN}, {}, ""),
+    ("GET", "/api/v1/operations", {ADMIN}, {}, ""),
+    (
+        "POST",
+        "/api/v1/operations/retries",
+        {ADMIN},
+        {"json": {"kind": "delivery", "name": "lost"}},
+        "P1",
+    ),
+    ("GET", "/api/v1/users", {ADMIN}, {}, ""),
+    (
+        "POST",
+        "/api/v1/users",
+        {ADMIN},
+        {"json": {"username": "new", "role": "clinician", "password": "long enough"}},
+        "",
+    ),
+    ("PATCH", "/api/v1/users/clinician", {ADMIN}, {"json": {"role": "clinician"}}, ""),
     ("GET", "/fhir/Patient/P1", READERS, {}, "P1"),
     ("GET", "/fhir/Observation?patient=P1", READERS, {}, "P1"),
     ("GET", "/fhir/Observation/severity-r-1.2.3", READERS, {}, "P1"),
@@ -109,6 +126,20 @@ MATRIX: list[tuple[str, str, set[Role], dict[str, Any], str | None]] = [
         "P1",
     ),
 ]
+
+ACTS = {
+    ("POST", "/api/v1/operations/retries"): "retry",
+    ("POST", "/api/v1/users"): "user-add",
+    ("PATCH", "/api/v1/users/clinician"): "user-role",
+}
+
+
+@pytest.fixture(scope="module")
+def scene(scene: Stage) -> Stage:
+    """A scene with a report that its destination did not take."""
+    lost = Delivery("lost", "r-1.2.3", "PACS@h:104", "2.25.1", "failed", 100, NOW, "no answer")
+    scene.index.add_delivery(lost)
+    return scene
 
 
 @pytest.mark.parametrize(
@@ -142,7 +173,8 @@ def test_roles_and_audit(
         assert not listed or patient == ""
         assert all(one.patient_id and one.detail.endswith("of a list") for one in listed)
         assert {one.actor for one in written} == {str(role)}
-        assert {one.action for one in written} == {"read" if method == "GET" else "write"}
+        act = ACTS.get((method, path), "read" if method == "GET" else "write")
+        assert {one.action for one in written} == {act}
         assert {one.address for one in written} == {"testclient"}
 
 

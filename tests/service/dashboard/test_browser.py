@@ -23,15 +23,26 @@ from service.api.headers import install_security_headers
 from service.context import Services
 from service.dashboard import views
 from service.dashboard.assets import BUILT, Assets
-from tests.service.dashboard import ward
+from tests.service.dashboard import installation, ward
 
 CHROMIUM = shutil.which("chromium")
 AXE = BUILT.parent.parent / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 STUDY = "/studies/1.2.826.0.1.{}.{}"
 SIZES = ((1280, 800), (1920, 1080), (820, 1180))
 REVIEW = f"{STUDY.format(1001, 1)}/review"
-PAGES = ("/", "/patients/P-1001", STUDY.format(1001, 1), "/models", "/audit", "/reviews", REVIEW)
-SCHEMES = ("dark", "light", "light", "light", "dark", "dark", "light")
+OPERATIONS, USERS = "/operations", "/operations/users"
+PAGES = (
+    "/",
+    "/patients/P-1001",
+    STUDY.format(1001, 1),
+    "/models",
+    "/audit",
+    "/reviews",
+    REVIEW,
+    OPERATIONS,
+    USERS,
+)
+SCHEMES = ("dark", "light", "light", "light", "dark", "dark", "light", "dark", "light")
 AXE_RUNS = (*zip(PAGES, SCHEMES, strict=True), ("/reviews", "light"), (REVIEW, "dark"))
 PINCH = """() => {
   const c = document.querySelector('canvas[data-viewer]'), b = c.getBoundingClientRect();
@@ -303,6 +314,34 @@ def test_a_click_bends_a_contour_at_once_and_the_label_is_kept(
     (kept,) = address[1].index.reviews(study_uid="1.2.826.0.1.1001.1")
     assert [one.verdict for one in kept.scores].count("accepted") == 6
     assert [one.name for one in kept.contours] == ["right_lung"]
+
+
+def test_the_operations_page_renews_its_parts_and_leaves_an_open_table_open(
+    page: Page, address: tuple[str, Services]
+) -> None:
+    page.goto(OPERATIONS)
+    expect(page.locator("[data-live]")).to_have_attribute("data-state", "on")
+    page.get_by_text("Each hour as a table").click()
+    failed = page.locator("#failures tbody tr").filter(has_text="05:30 CET")
+    expect(failed).to_contain_text("given up")
+    event = replace(ward.audit("retry"), actor="somebody else")
+    address[1].index.retry_study(installation.BROKEN, event)
+    expect(failed).to_contain_text("waits to be judged")
+    expect(page.locator("#inflow tbody tr").first).to_be_visible()
+
+
+def test_what_failed_is_tried_again_without_a_script(
+    browser: Browser, address: tuple[str, Services], state: Any
+) -> None:
+    context = browser.new_context(
+        base_url=address[0], storage_state=state, java_script_enabled=False
+    )
+    page = context.new_page()
+    page.goto(OPERATIONS)
+    page.get_by_role("button", name="Try again Storage commitment to MODALITY").press("Enter")
+    page.wait_for_url(re.compile("/operations#failures$"))
+    expect(page.locator("#failures")).not_to_contain_text("MODALITY")
+    context.close()
 
 
 def test_a_theme_is_kept_and_follows_the_system_until_chosen(page: Page) -> None:

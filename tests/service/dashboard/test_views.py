@@ -387,7 +387,16 @@ class TestRoles:
         assert len(services.index.audits(actor="radiologist", limit=1000)) == before + 1
 
 
-PAGES = ["/", "/patients/P-1001", STUDY.format(1001, 1), "/models", "/audit", "/login"]
+PAGES = [
+    "/",
+    "/patients/P-1001",
+    STUDY.format(1001, 1),
+    "/models",
+    "/audit",
+    "/operations",
+    "/operations/users",
+    "/login",
+]
 
 
 @pytest.mark.parametrize("path", PAGES)

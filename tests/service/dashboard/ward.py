@@ -28,6 +28,7 @@ from service.records import (
 from service.settings import Settings
 from service.store.index import Index
 from service.store.objects import FileObjects
+from tests.service.dashboard import installation
 from tests.service.dashboard.pictures import Pictures, pictures
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
@@ -433,6 +434,7 @@ def make(folder: Path, size: int = 256) -> None:
     index = Index(Settings(data_dir=folder).index_url)
     index.migrate()
     fill(index, FileObjects(folder / "objects"), size)
+    installation.fill(index, NOW)
     for name, role in USERS.items():
         index.add_user(new_user(name, PASSWORD, role, NOW))
     index.close()
@@ -440,7 +442,11 @@ def make(folder: Path, size: int = 256) -> None:
 
 def services(folder: Path) -> Services:
     """The services of a filled ward; nothing is taken in or scored by them."""
-    settings = Settings(data_dir=folder, time_zone="Europe/Berlin")
+    settings = Settings(
+        data_dir=folder,
+        time_zone="Europe/Berlin",
+        destinations=(installation.PACS, installation.ARCHIVE),
+    )
     index = Index(settings.index_url)
     objects = FileObjects(folder / "objects")
     auth = Auth(index, settings, lambda: NOW)
@@ -454,4 +460,6 @@ def services(folder: Path) -> Services:
         models=None,  # type: ignore[arg-type]  # the pages score nothing
         arrived=lambda _study_uid: None,
         observed=lambda _patient_id: None,
+        sending=lambda: None,
+        crew=lambda: installation.crew(NOW),
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -15,7 +16,7 @@ import pytest
 
 from service.errors import OutOfResourcesError
 from service.jobs import places as places_module
-from service.jobs.places import DatabasePlaces, Places, open_places
+from service.jobs.places import DatabasePlaces, Places, held_places, open_places
 from tests.conftest import ROOT
 
 Open = Callable[[], Places]
@@ -70,6 +71,18 @@ def test_each_worker_has_a_name_of_its_own_that_all_see(take: Open) -> None:
     one, two = take(), take()
     assert one.name != two.name
     assert one.held() == two.held() == {one.name, two.name}
+
+
+def test_who_holds_no_place_sees_those_that_are_held_and_since_when(
+    take: Open, jobs_url: str, tmp_path: Path
+) -> None:
+    assert held_places(jobs_url, tmp_path) == []
+    before = datetime.now(UTC)
+    one, two = take(), take()
+    seen = held_places(jobs_url, tmp_path)
+    assert {place.name for place in seen} == {one.name, two.name}
+    assert all(abs(place.since - before) < timedelta(minutes=1) for place in seen)
+    assert held_places(jobs_url, tmp_path) == seen  # a look changes nothing
 
 
 def test_a_place_that_is_left_is_free(take: Open) -> None:

@@ -25,13 +25,14 @@ function say(state: "on" | "off" | "wait", text: string): void {
 }
 
 /** Call `refresh` soon after news (of `patient`, where given) and at least once a minute. */
-export function follow(refresh: () => Promise<string>, patient?: string): void {
+export function follow(refresh: () => Promise<string>, patient?: string, quietMs = QUIET_MS): void {
   let timer: number | undefined;
   let connected = false;
   let lastTime = "";
   const state = (): void =>
     connected ? say("on", `Live · ${lastTime}`) : say("wait", `As of ${lastTime}, renewed each minute`);
   const run = async (): Promise<void> => {
+    timer = undefined;
     try {
       lastTime = await refresh();
       state();
@@ -40,8 +41,7 @@ export function follow(refresh: () => Promise<string>, patient?: string): void {
     }
   };
   const soon = (): void => {
-    window.clearTimeout(timer);
-    timer = window.setTimeout(() => void run(), QUIET_MS);
+    timer ??= window.setTimeout(() => void run(), quietMs); // news without a pause must not hold it up
   };
   const heard = (event: MessageEvent<unknown>): void => {
     const about = patientOf(event);
