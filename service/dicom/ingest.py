@@ -16,11 +16,10 @@ from service.dicom.header import Header, file_meta, read_file_header, read_heade
 from service.errors import (
     CarinaError,
     InvalidObjectError,
-    NotFoundError,
     OutOfResourcesError,
     TooLargeError,
 )
-from service.records import OWN_SOURCE, SCORED_CLASSES, AuditEvent, Instance
+from service.records import OWN_SOURCE, SCORED_CLASSES, AuditEvent
 from service.store.index import Index
 from service.store.objects import ObjectStore
 
@@ -124,9 +123,9 @@ class Ingest:
     def _keep(self, data: bytes, header: Header, source: str, audit: AuditEvent) -> Taken:
         """Write the bytes, then the rows; an object that is there already is not written again."""
         received_at, sha256 = audit.at, hashlib.sha256(data).hexdigest()
-        known = self._known(header["SOPInstanceUID"])
-        again = known is not None and known.sha256 == sha256
-        key = known.object_key if known and again else self._objects.put(data, ".dcm")
+        known = self._index.kept_under(header["SOPInstanceUID"])
+        again = known is not None and known[1] == sha256
+        key = known[0] if known and again else self._objects.put(data, ".dcm")
         instance = keywords.instance_of(
             header,
             object_key=key,
@@ -152,12 +151,6 @@ class Ingest:
                 source=source,
             )
         return Taken(outcome, instance.sop_class_uid, instance.sop_instance_uid, instance.study_uid)
-
-    def _known(self, sop_instance_uid: str) -> Instance | None:
-        try:
-            return self._index.instance(sop_instance_uid)
-        except NotFoundError:
-            return None
 
     def _start(self, study_uid: str) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from service.errors import InvalidObjectError, OutOfResourcesError
 
 BUSY_TIMEOUT_S = 30.0
+_COUNTED = {"preserve_rowcount": True}  # else an INSERT does not tell on PostgreSQL
 PATIENCE = {  # libpq's; a sender waits meanwhile: tell it soon to send again later
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -161,15 +163,27 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[
     """Insert rows whose key is not there yet; leave the others as they are."""
     if not rows:
         return
-    statement = _insert_into(connection, table).on_conflict_do_nothing()
+    statement = _insert_missing(connection.dialect.name, table)
     connection.execute(statement, [dict(row) for row in rows])
+
+
+def insert_if_missing(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert one row unless its key is there; whether it was inserted."""
+    statement = _insert_missing(connection.dialect.name, table)
+    counted = connection.execute(statement, row, execution_options=_COUNTED)
+    return counted.rowcount == 1
+
+
+@cache
+def _insert_missing(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return _insert_into(dialect, table).on_conflict_do_nothing()
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, or write over those whose key is there."""
     if not rows:
         return
-    statement = _insert_into(connection, table)
+    statement = _insert_into(connection.dialect.name, table)
     keys = list(table.primary_key.columns)
     others = {c.name: statement.excluded[c.name] for c in table.columns if c not in set(keys)}
     connection.execute(
@@ -178,11 +192,9 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
     )
 
 
-def _insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+def _insert_into(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Start an INSERT that knows what to do on a conflict."""
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def advisory_lock(connection: Connection, number: int) -> None:

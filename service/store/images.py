@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
     and_,
+    bindparam,
     exists,
     func,
-    insert,
     or_,
     select,
     update,
 )
 
-from service.errors import NotFoundError, OutOfResourcesError
+from service.errors import NotFoundError
 from service.records import (
-    OWN_SOURCE,
-    SCORED_CLASSES,
     AuditEvent,
     Instance,
     Patient,
@@ -31,16 +29,21 @@ from service.records import (
     StudySummary,
 )
 from service.store import payloads
-from service.store.database import Database, insert_missing
+from service.store.arrival import Arrival, Outcome, keep
+from service.store.database import Database
 from service.store.identifiers import leads_to, make_known
 from service.store.journal import write_audit, write_news
-from service.store.tables import DELETIONS, INSTANCES, PATIENTS, STUDIES
+from service.store.tables import INSTANCES, PATIENTS, STUDIES
 
-Outcome = Literal["stored", "duplicate", "conflict"]
 IN_FORCE = INSTANCES.c.state != "conflict"
 OLDEST_FIRST = (STUDIES.c.ordered_at, STUDIES.c.received_at, STUDIES.c.study_uid)
 NEWEST_FIRST = tuple(column.desc() for column in OLDEST_FIRST)
 """Some films only tell the day: of two studies of one moment the later received is the newer."""
+
+_KEPT_UNDER = select(INSTANCES.c.object_key, INSTANCES.c.sha256).where(
+    INSTANCES.c.sop_instance_uid == bindparam("asked"), IN_FORCE
+)
+_STUDY = select(STUDIES).where(STUDIES.c.study_uid == bindparam("asked"))
 
 
 def like(column: ColumnElement[str], words: str) -> ColumnElement[bool]:
@@ -52,75 +55,6 @@ def _wildcard(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
     """DICOM wildcard matching (PS3.4 C.2.2.2.4), whatever the case."""
     escaped = pattern.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return func.lower(column).like(escaped.replace("*", "%").replace("?", "_"), escape="\\")
-
-
-def _keep_patient(connection: Connection, patient: Patient) -> str:
-    """Make the patient known; what a film says of them never touches ward or admission.
-
-    Returns
-    -------
-    The identifier in force. Under a merged one a film no longer says who the patient is.
-    """
-    kept = make_known(connection, patient)
-    said = {"name": patient.name, "birth_date": patient.birth_date, "sex": patient.sex}
-    known = {name: value for name, value in said.items() if value}
-    if known and kept == patient.patient_id:
-        connection.execute(update(PATIENTS).where(PATIENTS.c.patient_id == kept).values(known))
-    return kept
-
-
-def _keep_study(connection: Connection, study: Study) -> Study:
-    """Make the study known, fill in what the first object left open, and give what is kept."""
-    values = payloads.columns(study) | {"revision": 0}
-    values["ordered_at"] = study.acquired_at or study.received_at
-    insert_missing(connection, STUDIES, [values])
-    where = STUDIES.c.study_uid == study.study_uid
-    kept = connection.execute(select(STUDIES).where(where).with_for_update()).mappings().one()
-    filled: dict[str, Any] = {
-        name: values[name]
-        for name in ("acquired_at", "accession_number", "description", "referring_ae")
-        if not kept[name] and values[name]
-    }
-    if "acquired_at" in filled:
-        filled["ordered_at"] = filled["acquired_at"]
-    if filled and kept["patient_id"] == study.patient_id:
-        connection.execute(update(STUDIES).where(where).values(filled))
-    if not kept["revision"]:
-        _go_on_counting(connection, study.study_uid)
-    return payloads.study(kept)
-
-
-def _go_on_counting(connection: Connection, study_uid: str) -> None:
-    """Count the films of a study that was deleted before on behind its last revision.
-
-    Its jobs and results have other names than those of the films that are gone.
-    """
-    query = select(DELETIONS.c.revision).where(DELETIONS.c.study_uid == study_uid)
-    revision = connection.execute(query).scalar()
-    if revision:
-        where = STUDIES.c.study_uid == study_uid
-        connection.execute(
-            update(STUDIES).where(where).values(revision=revision, scored_revision=revision)
-        )
-
-
-def _insist_on_study(connection: Connection, study_uid: str) -> None:
-    kept = select(STUDIES.c.study_uid).where(STUDIES.c.study_uid == study_uid)
-    deleted = select(DELETIONS.c.study_uid).where(DELETIONS.c.study_uid == study_uid)
-    if connection.execute(deleted.where(~kept.exists())).first() is not None:
-        raise NotFoundError("expected the study of a result's object, found none: it was deleted")
-
-
-def _state(connection: Connection, instance: Instance, mine: bool) -> Outcome | None:
-    """Find what is kept under the UID already: None for a new object, "conflict" to keep aside.
-
-    "duplicate" also for a conflicting object that was kept aside before.
-    """
-    uid = INSTANCES.c.sop_instance_uid == instance.sop_instance_uid
-    rows = connection.execute(select(INSTANCES.c.sha256, INSTANCES.c.state).where(uid)).all()
-    if any(row.sha256 == instance.sha256 for row in rows):
-        return "duplicate"
-    return "conflict" if rows or not mine else None
 
 
 class Images(Database):
@@ -153,32 +87,15 @@ class Images(Database):
         OutOfResourcesError : deleted while it was sent `again`; send it once more.
         NotFoundError : an object of Carina's own, of a study that was deleted meanwhile.
         """
+        arrival = Arrival(instance, study, patient, audit, again)
         with self._write() as connection:
-            patient_id = _keep_patient(connection, patient)
-            if instance.source == OWN_SOURCE:
-                _insist_on_study(connection, study.study_uid)
-            kept = _keep_study(connection, replace(study, patient_id=patient_id))
-            outcome = _state(connection, instance, mine=kept.patient_id == patient_id)
-            write_audit(connection, audit)
-            if outcome == "duplicate":
-                return "duplicate"
-            if again:
-                raise OutOfResourcesError(
-                    "expected a known object, found that it was deleted meanwhile; send it again"
-                )
-            values = payloads.columns(instance)
-            if outcome == "conflict":
-                values["state"] = "conflict"
-                connection.execute(insert(INSTANCES).values(values))
-                return "conflict"
-            connection.execute(insert(INSTANCES).values(values))
-            if instance.sop_class_uid in SCORED_CLASSES and instance.source != OWN_SOURCE:
-                where = STUDIES.c.study_uid == study.study_uid
-                connection.execute(
-                    update(STUDIES).where(where).values(revision=STUDIES.c.revision + 1)
-                )
-            write_news(connection, "study", patient_id, instance.received_at)
-            return "stored"
+            return keep(connection, arrival)
+
+    def kept_under(self, sop_instance_uid: str) -> tuple[str, str] | None:
+        """Object key and SHA-256 of the object in force under a UID; None where there is none."""
+        with self._read() as connection:
+            row = connection.execute(_KEPT_UNDER, {"asked": sop_instance_uid}).first()
+        return None if row is None else (row.object_key, row.sha256)
 
     def instance(self, sop_instance_uid: str) -> Instance:
         """Give the object in force under a UID; NotFoundError where there is none."""
@@ -212,8 +129,7 @@ class Images(Database):
     def study(self, study_uid: str) -> Study:
         """Give one study; NotFoundError where there is none."""
         with self._read() as connection:
-            query = select(STUDIES).where(STUDIES.c.study_uid == study_uid)
-            row = connection.execute(query).mappings().first()
+            row = connection.execute(_STUDY, {"asked": study_uid}).mappings().first()
         if row is None:
             raise NotFoundError("expected a study under this Study Instance UID, found none")
         return payloads.study(row)
