@@ -69,7 +69,9 @@ class Images(Database):
         *,
         again: bool = False,
     ) -> Outcome:
-        """Take in one object with its study, patient and audit row in one transaction.
+        """Take in one object with its study, patient and audit row, all or none of them.
+
+        Objects that arrive at once may share a commit; none is answered before it.
 
         Parameters
         ----------
@@ -88,8 +90,7 @@ class Images(Database):
         NotFoundError : an object of Carina's own, of a study that was deleted meanwhile.
         """
         arrival = Arrival(instance, study, patient, audit, again)
-        with self._write() as connection:
-            return keep(connection, arrival)
+        return self._write_together(lambda connection: keep(connection, arrival))
 
     def kept_under(self, sop_instance_uid: str) -> tuple[str, str] | None:
         """Object key and SHA-256 of the object in force under a UID; None where there is none."""
