@@ -11,38 +11,30 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import structlog
-import uvicorn
-from fastapi import FastAPI, Request
 
-from service import audit, coefficients
-from service.api import routes
-from service.api.feed import Feed
-from service.auth import Auth, address_of
-from service.context import Services
-from service.dashboard import views
+from service import coefficients
 from service.decoding import Decoder
-from service.dicom import listener, web
+from service.dicom import listener
 from service.dicom.commitment import Commitments
 from service.dicom.description import Descriptions
 from service.dicom.find import Finder
 from service.dicom.ingest import Ingest
-from service.dicom.origins import install_origins
-from service.errors import NotAllowedError, OutOfResourcesError, UsageError
+from service.errors import OutOfResourcesError, UsageError
 from service.jobs.engine import Engine
 from service.jobs.engine import Role as Work
 from service.jobs.pipeline import Models, default_models
-from service.records import Role, User
 from service.settings import Settings
 from service.store.index import Index
 from service.store.objects import ObjectStore, open_objects
+
+if TYPE_CHECKING:
+    from service.web import Server
 
 log = structlog.get_logger(__name__)
 
@@ -162,96 +154,11 @@ def models_for(decoder: Decoder) -> Models:
     return replace(default_models(), read=decoder.read)
 
 
-def web_app(parts: Parts) -> FastAPI:
-    """Pages, API and DICOMweb over `parts`."""
-    services = Services(
-        index=parts.index,
-        objects=parts.objects,
-        ingest=parts.ingest,
-        auth=Auth(parts.index, parts.settings, clock),
-        settings=parts.settings,
-        clock=clock,
-        models=models_for(parts.decoder),
-        arrived=parts.engine.study_arrived,
-        observed=parts.engine.risk_due,
-        sending=parts.engine.sending_due,
-        crew=parts.engine.crew,
-    )
-    feed = Feed(parts.index)
+def web_server(parts: Parts) -> Server:
+    """Pages, API and DICOMweb over `parts`, not serving yet."""
+    from service.web import Server, application  # noqa: PLC0415  # a listener starts without
 
-    @asynccontextmanager
-    async def life(_app: FastAPI) -> AsyncIterator[None]:
-        yield
-        feed.close()
-
-    app = FastAPI(
-        title="Carina",
-        description="Chest X-ray severity, change and ventilation risk. Research use only.",
-        version=version("carina"),
-        docs_url=None,  # served from local files by the API itself
-        redoc_url=None,
-        openapi_url="/api/openapi.json",
-        lifespan=life,
-    )
-    app.include_router(routes.router(services, feed))
-    app.include_router(
-        web.router(
-            parts.index,
-            parts.objects,
-            parts.ingest,
-            _somebody(services, Role.CLINICIAN, Role.RADIOLOGIST),
-            sender_dependency=_somebody(services),
-            max_request_mb=parts.settings.max_request_mb,
-            decoding=parts.decoder,
-        )
-    )
-    app.include_router(views.router(services))
-    routes.install(app, parts.settings)
-    install_origins(app, parts.settings)
-    app.state.feed = feed
-    return app
-
-
-def _somebody(services: Services, *roles: Role) -> Callable[[Request], User]:
-    """A dependency that lets `roles` and admins through to DICOMweb; the audit has the others."""
-
-    def identify(request: Request) -> User:
-        user = services.auth.identify(request)
-        if user.role is not Role.ADMIN and user.role not in roles:
-            what = f"{request.method} {getattr(request.scope.get('route'), 'path', web.PREFIX)}"
-            event = audit.denied(user, services.clock(), address_of(request), what=what)
-            services.index.add_audit(event)
-            raise NotAllowedError(
-                f"expected one of the roles {', '.join((*roles, Role.ADMIN))}, found {user.role}"
-            )
-        return user
-
-    return identify
-
-
-class _Server(uvicorn.Server):
-    """Ends the open event streams when told to stop; each stop would wait for them otherwise."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGINT or SIGTERM arrived."""
-        app = self.config.app
-        if isinstance(app, FastAPI):
-            app.state.feed.close()
-        super().handle_exit(sig, frame)
-
-
-def _server(app: FastAPI, settings: Settings) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            app,
-            host=settings.http_host,
-            port=settings.http_port,
-            log_config=None,
-            access_log=False,  # paths carry patient identifiers; the audit has what matters
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
-    )
+    return Server(application(parts, models_for(parts.decoder), clock), parts.settings)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
@@ -267,7 +174,7 @@ class Running:
         _claim_port("DICOM", settings.dicom_host, settings.dicom_port, "CARINA_DICOM_PORT")
         self._parts = build(settings, "all")
         try:
-            self._server = _server(web_app(self._parts), settings)
+            self._server = web_server(self._parts)
             self._parts.engine.start()
             self._ports = Ports(self._parts)
         except BaseException:

@@ -15,9 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bars import table
-from benchmarks.node import films, kills, latency, strain, throughput
+from benchmarks.node import films, kills, latency, sizing, strain, throughput
 
-PARTS = {"throughput": throughput, "kills": kills, "strain": strain, "latency": latency}
+PARTS = {
+    "throughput": throughput,
+    "kills": kills,
+    "strain": strain,
+    "latency": latency,
+    "sizing": sizing,
+}
 
 
 def main() -> int:
@@ -28,6 +34,12 @@ def main() -> int:
         "kills": lambda folder: kills.measure(folder, chosen.kills, chosen.kept),
         "strain": lambda folder: strain.measure(folder, chosen.connections),
         "latency": lambda folder: latency.measure(folder, chosen.seconds, chosen.film_bytes),
+        "sizing": lambda folder: sizing.measure(
+            folder,
+            {"small": chosen.small, "large": chosen.large},
+            chosen.processes,
+            chosen.kept,
+        ),
     }
     found: dict[str, Any] = {}
     for name in chosen.only or PARTS:
@@ -48,11 +60,11 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--only", nargs="+", choices=PARTS, help="parts to measure; all")
     options.add_argument("--folder", type=Path, help="where data directories are made; /tmp")
     options.add_argument("--rounds", type=int, default=8, help="throughput: rounds of each node")
-    options.add_argument("--small", type=int, default=400, help="throughput: films of 0.5 MB")
-    options.add_argument("--large", type=int, default=48, help="throughput: films of 10 MB")
-    options.add_argument("--processes", type=int, default=2, help="throughput: listeners")
+    options.add_argument("--small", type=int, default=400, help="films of 0.5 MB")
+    options.add_argument("--large", type=int, default=48, help="films of 10 MB")
+    options.add_argument("--processes", type=int, default=2, help="listeners")
     options.add_argument("--kills", type=int, default=100, help="kills: how often")
-    options.add_argument("--kept", type=int, default=100_000, help="kills: instances in stock")
+    options.add_argument("--kept", type=int, default=100_000, help="instances in stock")
     options.add_argument("--connections", type=int, default=10_000, help="strain: of each kind")
     options.add_argument("--seconds", type=int, default=600, help="latency: a study in each")
     options.add_argument("--film-bytes", type=int, default=films.LARGE_BYTES, help="latency")

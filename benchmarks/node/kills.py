@@ -84,11 +84,11 @@ def measure(folder: Path, rounds: int, kept: int, seed: int = 0) -> dict[str, An
     sending.start()
     try:
         for _ in range(rounds):
-            restarts.append(_start(node, sender.destination))
+            restarts.append(until_ready(node, sender.destination))
             time.sleep(chance.uniform(_SHORTEST_S, _LONGEST_S))
             node.kill()
         sender.paused.set()
-        restarts.append(_start(node, sender.destination))
+        restarts.append(until_ready(node, sender.destination))
         _drain(node.data_dir)
     finally:
         sender.ended.set()
@@ -104,7 +104,7 @@ def measure(folder: Path, rounds: int, kept: int, seed: int = 0) -> dict[str, An
     }
 
 
-def _start(node: Carina, destination: str) -> float:
+def until_ready(node: Carina, destination: str) -> float:
     """Seconds from the command to an answer of the pages and of the DICOM port."""
     begin = time.perf_counter()
     node.start()

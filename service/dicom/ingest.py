@@ -27,8 +27,9 @@ from service.errors import (
     OutOfResourcesError,
     TooLargeError,
 )
-from service.records import OWN_SOURCE, SCORED_CLASSES, AuditEvent, Instance
+from service.records import OWN_SOURCE, SCORED_CLASSES, AuditEvent
 from service.store import retrievals
+from service.store.arrival import Kept
 from service.store.index import Index
 from service.store.objects import ObjectStore
 
@@ -145,10 +146,11 @@ class Ingest:
     ) -> Taken:
         """Write the bytes, then the rows; an object that is there already is not written again."""
         received_at, sha256 = audit.at, hashlib.sha256(data).hexdigest()
-        known = self._known(header["SOPInstanceUID"])
-        again = known is not None and self._is_same(known, data, sha256)
-        sha256 = known.sha256 if known and again else sha256
-        key = known.object_key if known and again else self._objects.put(data, ".dcm")
+        uid = header["SOPInstanceUID"]
+        kept = self._index.kept_under(uid)
+        again = kept is not None and self._is_same(kept, data, sha256)
+        sha256 = kept.sha256 if kept and again else sha256
+        key = kept.object_key if kept and again else self._objects.put(data, ".dcm")
         instance = keywords.instance_of(
             header,
             object_key=key,
@@ -177,22 +179,16 @@ class Ingest:
             )
         return Taken(outcome, instance.sop_class_uid, instance.sop_instance_uid, instance.study_uid)
 
-    def _is_same(self, known: Instance, data: bytes, sha256: str) -> bool:
+    def _is_same(self, kept: Kept, data: bytes, sha256: str) -> bool:
         """Whether an object that is kept is this one; STOW-RS and C-STORE differ before it."""
-        if known.sha256 == sha256:
+        if kept.sha256 == sha256:
             return True
-        if abs(known.size_bytes - len(data)) > _MOST_META_BYTES:
+        if abs(kept.size_bytes - len(data)) > _MOST_META_BYTES:
             return False
         try:
-            return same_data_set(data, self._objects.get(known.object_key))
+            return same_data_set(data, self._objects.get(kept.object_key))
         except (NotFoundError, InvalidObjectError):  # its file is lost: the new one is kept aside
             return False
-
-    def _known(self, sop_instance_uid: str) -> Instance | None:
-        try:
-            return self._index.instance(sop_instance_uid)
-        except NotFoundError:
-            return None
 
     def _start(self, study_uid: str) -> None:
         try:

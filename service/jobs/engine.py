@@ -302,9 +302,10 @@ class Engine:
         self._resume_failed()
         self._give_up_pulls()
         studies = self.index.pending_studies()
-        for study in studies:
-            job = f"study-{digest(study.study_uid)}-{study.revision}"
-            fate = self._fate(job)
+        named = {f"study-{digest(one.study_uid)}-{one.revision}": one for one in studies}
+        known = self._jobs(list(named))
+        for job, study in named.items():
+            fate = self._fate(known.get(job))
             if fate == CRASHED:
                 pipeline.give_up(study, self.index, self.clock(), workflows.result_id(job))
             elif fate == "lost":
@@ -314,9 +315,8 @@ class Engine:
                 self._enqueue_study(study, str(study.revision))
         return len(studies)
 
-    def _fate(self, job: str) -> str:
+    def _fate(self, found: WorkflowStatus | None) -> str:
         """What becomes of a job: "unknown" to the queue, "waiting", "lost", or `CRASHED`."""
-        found = self._job(job)
         if found is None:
             return "unknown"
         status = found.status
@@ -326,14 +326,17 @@ class Engine:
         stuck = status == "PENDING" and quiet_s > STUCK_AFTER.total_seconds()
         return "lost" if stuck or status in FINISHED else "waiting"
 
-    def _job(self, name: str) -> WorkflowStatus | None:
+    def _jobs(self, names: list[str]) -> dict[str, WorkflowStatus]:
+        """The jobs that the queue knows, by name."""
+        if not names:  # else the queue would tell of all jobs
+            return {}
         with self._queue() as queue:
-            jobs = queue.list_workflows(workflow_ids=[name], load_input=False, load_output=False)
-        return jobs[0] if jobs else None
+            jobs = queue.list_workflows(workflow_ids=names, load_input=False, load_output=False)
+        return {job.workflow_id: job for job in jobs}
 
     def _has_begun(self, name: str) -> bool:
         """Whether a job of this name no longer waits in its queue: it may have read the index."""
-        job = self._job(name)
+        job = self._jobs([name]).get(name)
         return job is not None and job.status not in TO_COME
 
     def _resume_failed(self) -> None:

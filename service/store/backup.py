@@ -63,6 +63,7 @@ def back_up(index: Index, objects: ObjectStore, folder: Path, now: datetime) -> 
         copied, missing = _copy_objects(objects, kept, wanted)
     made = Backup(now.isoformat(), rows, len(wanted), copied, missing)
     part.replace(folder / INDEX)
+    _remove(part)
     manifest = folder / f"{MANIFEST}.part"
     manifest.write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
     manifest.replace(folder / MANIFEST)
@@ -149,6 +150,6 @@ def _put_back(
 
 
 def _remove(part: Path) -> None:
-    """Remove what an interrupted run left, with SQLite's own files beside it."""
+    """Remove what a run left, with the files that lie beside an index that is written to."""
     for left in part.parent.glob(f"{part.name}*"):
         left.unlink()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     Connection,
@@ -31,8 +31,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.errors import InvalidObjectError, OutOfResourcesError
+from service.store.convoy import Convoy
+from service.store.turn import Turn
+
+T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 30.0
+_COUNTED = {"preserve_rowcount": True}  # else an INSERT does not tell on PostgreSQL
 PATIENCE = {  # libpq's; a sender waits meanwhile: tell it soon to send again later
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -87,7 +92,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self._sqlite = make_url(url).get_backend_name() == "sqlite"
         self._engine = _open_sqlite(url) if self._sqlite else _open_postgresql(url)
-        self._turn = threading.RLock()  # one SQLite writer per process: no spinning on the file
+        self._turn = Turn(_lock_file(url) if self._sqlite else None)
+        self._convoy = Convoy(self._write)
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
@@ -115,10 +121,20 @@ class Database:
                 with self._engine.begin() as connection:
                     yield connection
                 return
-            with self._turn, self._engine.connect() as connection:
+            with self._turn.taken(), self._engine.connect() as connection:
                 writer = connection.execution_options(carina_writes=True)
                 with writer.begin():
                     yield writer
+
+    def _write_together(self, work: Callable[[Connection], T]) -> T:
+        """Do some work as within `_write`, in one commit with what others write at that moment.
+
+        PostgreSQL brings commits together by itself, and lets transactions run side by side.
+        """
+        if self._sqlite:
+            return self._convoy.run(work)
+        with self._write() as connection:
+            return work(connection)
 
     def ping(self) -> None:
         """Ask the database for a sign of life."""
@@ -128,6 +144,12 @@ class Database:
     def close(self) -> None:
         """Let go of all connections."""
         self._engine.dispose()
+        self._turn.close()
+
+
+def _lock_file(url: str) -> Path | None:
+    path = make_url(url).database
+    return Path(f"{path}.turn") if path and path != ":memory:" else None
 
 
 # InternalError: a standby that is not promoted yet; PoolTimeoutError: every connection waits.
@@ -161,15 +183,27 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[
     """Insert rows whose key is not there yet; leave the others as they are."""
     if not rows:
         return
-    statement = _insert_into(connection, table).on_conflict_do_nothing()
+    statement = _insert_missing(connection.dialect.name, table)
     connection.execute(statement, [dict(row) for row in rows])
+
+
+def insert_if_missing(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert one row unless its key is there; whether it was inserted."""
+    statement = _insert_missing(connection.dialect.name, table)
+    counted = connection.execute(statement, row, execution_options=_COUNTED)
+    return counted.rowcount == 1
+
+
+@cache
+def _insert_missing(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return _insert_into(dialect, table).on_conflict_do_nothing()
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, or write over those whose key is there."""
     if not rows:
         return
-    statement = _insert_into(connection, table)
+    statement = _insert_into(connection.dialect.name, table)
     keys = list(table.primary_key.columns)
     others = {c.name: statement.excluded[c.name] for c in table.columns if c not in set(keys)}
     connection.execute(
@@ -178,11 +212,9 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
     )
 
 
-def _insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+def _insert_into(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Start an INSERT that knows what to do on a conflict."""
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def advisory_lock(connection: Connection, number: int) -> None:

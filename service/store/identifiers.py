@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select
 
 from service.errors import NotFoundError
 from service.records import Patient
 from service.store import payloads
-from service.store.database import insert_missing
+from service.store.database import insert_if_missing
 from service.store.tables import MERGES, PATIENTS
 
 
@@ -17,10 +17,17 @@ def leads_to(patient_id: str) -> ColumnElement[str]:
     return func.coalesce(merged.scalar_subquery(), patient_id)
 
 
+_SURVIVING = select(MERGES.c.patient_id).where(MERGES.c.merged_id == bindparam("asked"))
+_HOLD = (
+    select(PATIENTS.c.patient_id)
+    .where(PATIENTS.c.patient_id == bindparam("asked"))
+    .with_for_update()
+)
+
+
 def surviving(connection: Connection, patient_id: str) -> str:
     """The identifier of the patient that an identifier stands for now."""
-    query = select(MERGES.c.patient_id).where(MERGES.c.merged_id == patient_id)
-    return str(connection.execute(query).scalar() or patient_id)
+    return str(connection.execute(_SURVIVING, {"asked": patient_id}).scalar() or patient_id)
 
 
 def lock_patient(connection: Connection, patient_id: str) -> bool:
@@ -30,8 +37,7 @@ def lock_patient(connection: Connection, patient_id: str) -> bool:
     -------
     Whether there is one under this identifier.
     """
-    query = select(PATIENTS.c.patient_id).where(PATIENTS.c.patient_id == patient_id)
-    return connection.execute(query.with_for_update()).first() is not None
+    return connection.execute(_HOLD, {"asked": patient_id}).first() is not None
 
 
 def hold_patient(connection: Connection, patient_id: str) -> str:
@@ -55,9 +61,10 @@ def make_known(connection: Connection, patient: Patient) -> str:
     The row is written before the merges are looked up: whoever merges holds that row too.
     """
     held = False
-    while not held:  # the row may be deleted before it is held
-        insert_missing(connection, PATIENTS, [payloads.columns(patient)])
-        held = lock_patient(connection, patient.patient_id)
+    while not held:  # the row may be deleted before it is held; who inserts it holds it
+        held = insert_if_missing(connection, PATIENTS, payloads.columns(patient)) or lock_patient(
+            connection, patient.patient_id
+        )
     if surviving(connection, patient.patient_id) == patient.patient_id:
         return patient.patient_id
     connection.execute(delete(PATIENTS).where(PATIENTS.c.patient_id == patient.patient_id))

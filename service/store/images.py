@@ -13,18 +13,16 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
+    bindparam,
     exists,
     func,
-    insert,
     or_,
     select,
     update,
 )
 
-from service.errors import NotFoundError, OutOfResourcesError
+from service.errors import NotFoundError
 from service.records import (
-    OWN_SOURCE,
-    SCORED_CLASSES,
     AuditEvent,
     Instance,
     Patient,
@@ -33,16 +31,21 @@ from service.records import (
     StudySummary,
 )
 from service.store import payloads
-from service.store.database import Database, insert_missing
-from service.store.identifiers import leads_to, make_known, surviving
+from service.store.arrival import Arrival, Kept, Outcome, keep
+from service.store.database import Database
+from service.store.identifiers import leads_to, make_known
 from service.store.journal import write_audit, write_news
-from service.store.tables import DELETIONS, INSTANCES, PATIENTS, STUDIES
+from service.store.tables import INSTANCES, PATIENTS, STUDIES
 
-Outcome = Literal["stored", "duplicate", "conflict"]
 IN_FORCE = INSTANCES.c.state != "conflict"
 OLDEST_FIRST = (STUDIES.c.ordered_at, STUDIES.c.received_at, STUDIES.c.study_uid)
 NEWEST_FIRST = tuple(column.desc() for column in OLDEST_FIRST)
 """Some films only tell the day: of two studies of one moment the later received is the newer."""
+
+_KEPT_UNDER = select(INSTANCES.c.object_key, INSTANCES.c.sha256, INSTANCES.c.size_bytes).where(
+    INSTANCES.c.sop_instance_uid == bindparam("asked"), IN_FORCE
+)
+_STUDY = select(STUDIES).where(STUDIES.c.study_uid == bindparam("asked"))
 
 
 def like(column: ColumnElement[str], words: str) -> ColumnElement[bool]:
@@ -60,83 +63,6 @@ def _is_pattern(text: str) -> bool:
     return "*" in text or "?" in text
 
 
-def _keep_patient(connection: Connection, patient: Patient) -> str:
-    """Make the patient known; what a film says of them never touches ward or admission.
-
-    Returns
-    -------
-    The identifier in force. Under a merged one a film no longer says who the patient is.
-    """
-    kept = make_known(connection, patient)
-    said = {"name": patient.name, "birth_date": patient.birth_date, "sex": patient.sex}
-    known = {name: value for name, value in said.items() if value}
-    if known and kept == patient.patient_id:
-        connection.execute(update(PATIENTS).where(PATIENTS.c.patient_id == kept).values(known))
-    return kept
-
-
-def _keep_study(connection: Connection, study: Study) -> Study:
-    """Make the study known, fill in what the first object left open, and give what is kept."""
-    values = payloads.columns(study) | {"revision": 0}
-    values["ordered_at"] = study.acquired_at or study.received_at
-    insert_missing(connection, STUDIES, [values])
-    where = STUDIES.c.study_uid == study.study_uid
-    kept = connection.execute(select(STUDIES).where(where).with_for_update()).mappings().one()
-    filled: dict[str, Any] = {
-        name: values[name]
-        for name in ("acquired_at", "accession_number", "description", "referring_ae")
-        if not kept[name] and values[name]
-    }
-    if "acquired_at" in filled:
-        filled["ordered_at"] = filled["acquired_at"]
-    if filled and kept["patient_id"] == study.patient_id:
-        connection.execute(update(STUDIES).where(where).values(filled))
-    if not kept["revision"]:
-        _go_on_counting(connection, study.study_uid)
-    return payloads.study(kept)
-
-
-def _go_on_counting(connection: Connection, study_uid: str) -> None:
-    """Count the films of a study that was deleted before on behind its last revision.
-
-    Its jobs and results have other names than those of the films that are gone.
-    """
-    query = select(DELETIONS.c.revision).where(DELETIONS.c.study_uid == study_uid)
-    revision = connection.execute(query).scalar()
-    if revision:
-        where = STUDIES.c.study_uid == study_uid
-        connection.execute(
-            update(STUDIES).where(where).values(revision=revision, scored_revision=revision)
-        )
-
-
-def _insist_on_study(connection: Connection, study_uid: str) -> None:
-    kept = select(STUDIES.c.study_uid).where(STUDIES.c.study_uid == study_uid)
-    deleted = select(DELETIONS.c.study_uid).where(DELETIONS.c.study_uid == study_uid)
-    if connection.execute(deleted.where(~kept.exists())).first() is not None:
-        raise NotFoundError("expected the study of a result's object, found none: it was deleted")
-
-
-def _state(connection: Connection, instance: Instance, mine: bool) -> Outcome | None:
-    """Find what is kept under the UID already: None for a new object, "conflict" to keep aside.
-
-    "duplicate" also for a conflicting object that was kept aside before. What was kept aside for
-    its patient alone comes into force when it is sent again as that patient's.
-    """
-    uid = INSTANCES.c.sop_instance_uid == instance.sop_instance_uid
-    rows = connection.execute(select(INSTANCES.c.sha256, INSTANCES.c.state).where(uid)).all()
-    in_force = any(row.state != "conflict" for row in rows)
-    if mine and not in_force:
-        return None
-    return "duplicate" if any(row.sha256 == instance.sha256 for row in rows) else "conflict"
-
-
-def _aside(received: AuditEvent, *, mine: bool) -> AuditEvent:
-    """Say that an object that was received is not in force; told once, not at each sending."""
-    why = "other bytes under a known SOP Instance UID" if mine else "it is of another patient"
-    return replace(received, action="conflict", outcome="failure", detail=f"kept aside: {why}")
-
-
 class Images(Database):
     """Taking in, and looking up, in the words of DICOM."""
 
@@ -150,7 +76,9 @@ class Images(Database):
         again: bool = False,
         asked_for: str = "",
     ) -> Outcome:
-        """Take in one object with its study, patient and audit row in one transaction.
+        """Take in one object with its study, patient and audit row, all or none of them.
+
+        Objects that arrive at once may share a commit; none is answered before it.
 
         Parameters
         ----------
@@ -170,39 +98,14 @@ class Images(Database):
         OutOfResourcesError : deleted while it was sent `again`; send it once more.
         NotFoundError : an object of Carina's own, of a study that was deleted meanwhile.
         """
-        with self._write() as connection:
-            if asked_for:
-                patient_id = make_known(connection, patient)
-            else:
-                patient_id = _keep_patient(connection, patient)
-            if instance.source == OWN_SOURCE:
-                _insist_on_study(connection, study.study_uid)
-            kept = _keep_study(connection, replace(study, patient_id=patient_id))
-            mine = kept.patient_id == patient_id
-            if asked_for and surviving(connection, asked_for) != patient_id:
-                mine = False
-            outcome = _state(connection, instance, mine=mine)
-            write_audit(connection, audit)
-            if outcome == "duplicate":
-                return "duplicate"
-            if again:
-                raise OutOfResourcesError(
-                    "expected a known object, found that it was deleted meanwhile; send it again"
-                )
-            values = payloads.columns(instance)
-            if outcome == "conflict":
-                values["state"] = "conflict"
-                connection.execute(insert(INSTANCES).values(values))
-                write_audit(connection, _aside(audit, mine=mine))
-                return "conflict"
-            connection.execute(insert(INSTANCES).values(values))
-            if instance.sop_class_uid in SCORED_CLASSES and instance.source != OWN_SOURCE:
-                where = STUDIES.c.study_uid == study.study_uid
-                connection.execute(
-                    update(STUDIES).where(where).values(revision=STUDIES.c.revision + 1)
-                )
-            write_news(connection, "study", patient_id, instance.received_at)
-            return "stored"
+        arrival = Arrival(instance, study, patient, audit, again, asked_for)
+        return self._write_together(lambda connection: keep(connection, arrival))
+
+    def kept_under(self, sop_instance_uid: str) -> Kept | None:
+        """Where and what the object is in force under a UID; None where there is none."""
+        with self._read() as connection:
+            row = connection.execute(_KEPT_UNDER, {"asked": sop_instance_uid}).first()
+        return None if row is None else Kept(row.object_key, row.sha256, row.size_bytes)
 
     def instance(self, sop_instance_uid: str) -> Instance:
         """Give the object in force under a UID; NotFoundError where there is none."""
@@ -250,8 +153,7 @@ class Images(Database):
     def study(self, study_uid: str) -> Study:
         """Give one study; NotFoundError where there is none."""
         with self._read() as connection:
-            query = select(STUDIES).where(STUDIES.c.study_uid == study_uid)
-            row = connection.execute(query).mappings().first()
+            row = connection.execute(_STUDY, {"asked": study_uid}).mappings().first()
         if row is None:
             raise NotFoundError("expected a study under this Study Instance UID, found none")
         return payloads.study(row)

@@ -15,20 +15,23 @@ from service.store.tables import AUDITS, COMMITMENTS, DELIVERIES, INSTANCES, NEW
 
 FIRST_WAIT = timedelta(seconds=15)
 LONGEST_WAIT = timedelta(hours=1)
+_ADD_AUDIT, _ADD_NEWS = insert(AUDITS), insert(NEWS)
+_COUNT_ON = update(NEWS_COUNTER).values(last=NEWS_COUNTER.c.last + 1).returning(NEWS_COUNTER.c.last)
 
 
 def write_audit(connection: Connection, event: AuditEvent) -> None:
     """Write the audit row in the transaction of the act itself."""
-    connection.execute(insert(AUDITS).values(payloads.columns(event)))
+    connection.execute(_ADD_AUDIT, payloads.columns(event))
 
 
 def write_news(connection: Connection, kind: str, patient_id: str, at: datetime) -> None:
     """Number a piece of news; call it last, the counter stays locked until the commit."""
-    insert_missing(connection, NEWS_COUNTER, [{"one": 1, "last": 0}])
-    number = connection.execute(
-        update(NEWS_COUNTER).values(last=NEWS_COUNTER.c.last + 1).returning(NEWS_COUNTER.c.last)
-    ).scalar_one()
-    connection.execute(insert(NEWS).values(number=number, kind=kind, patient_id=patient_id, at=at))
+    number = connection.execute(_COUNT_ON).scalar()
+    if number is None:  # the first piece of all
+        insert_missing(connection, NEWS_COUNTER, [{"one": 1, "last": 0}])
+        number = connection.execute(_COUNT_ON).scalar_one()
+    news = {"number": number, "kind": kind, "patient_id": patient_id, "at": at}
+    connection.execute(_ADD_NEWS, news)
 
 
 def wait_after(attempts: int) -> timedelta:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -77,7 +77,7 @@ def _pick(kind: type[T], row: RowMapping) -> T:
 
 def columns(record: Any) -> dict[str, Any]:
     """The columns of a flat record."""
-    return asdict(record)
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def patient(row: RowMapping) -> Patient:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi import Request
 
-from service import app
+from service import app, web
 from service.__main__ import main
 from service.commands import demo
 from service.errors import NotAllowedError, UsageError
@@ -45,7 +45,7 @@ def test_a_start_that_fails_lets_go_of_everything(
 
     closed: list[app.Parts] = []
     really_close = app.Parts.close
-    monkeypatch.setattr(app, "web_app", unbuilt)
+    monkeypatch.setattr(app, "web_server", unbuilt)
     monkeypatch.setattr(app.Parts, "close", close)
     with pytest.raises(UsageError, match="not been built"):
         app.Running(Settings(data_dir=tmp_path, http_port=0, dicom_port=0))
@@ -92,7 +92,7 @@ def test_whoever_is_turned_away_from_dicomweb_is_in_the_audit(role: Role) -> Non
     )
     scope = {"type": "http", "method": "GET", "headers": [], "client": ("10.0.0.1", 5)}
     readers = (Role.CLINICIAN, Role.RADIOLOGIST)
-    identify = app._somebody(services, *readers)
+    identify = web._somebody(services, *readers)
     if role in (*readers, Role.ADMIN):
         assert identify(Request(scope)) == user
         assert rows == []

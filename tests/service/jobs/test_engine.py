@@ -499,7 +499,7 @@ def test_a_study_that_is_deleted_while_it_is_judged_ends_without_a_result(
     sweep(ward.index, ward.objects)
     deleted.set()
     job = f"study-{digest(study)}-1"
-    until(lambda: (found := engine._job(job)) is not None and found.status == "SUCCESS")
+    until(lambda: (found := engine._jobs([job]).get(job)) is not None and found.status == "SUCCESS")
     assert ward.index.results(study) == ()
     assert not [one for one in (tmp_path / "objects").rglob("*") if one.is_file()]
 
