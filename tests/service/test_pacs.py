@@ -202,7 +202,8 @@ def test_a_changed_name_under_the_same_uids_is_kept_aside_and_told(
     until(lambda: modalities(pacs, study).total() == 3, "SR and SEG in the PACS")
     change_name(pacs, study, "Roe^Jane")
     store(pacs, study)
-    in_study = [one for one in service.index.conflicts() if one.study_uid == ds.StudyInstanceUID]
+    kept_aside = [one for one, _patient in service.index.instances_in("conflict")]
+    in_study = [one for one in kept_aside if one.study_uid == ds.StudyInstanceUID]
     (aside,) = in_study  # SR and SEG came back as they were
     assert aside.sop_instance_uid == ds.SOPInstanceUID
     assert aside.sha256 != service.index.instance(ds.SOPInstanceUID).sha256

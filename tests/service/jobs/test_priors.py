@@ -196,7 +196,7 @@ def test_a_prior_under_the_old_identifier_of_a_merged_patient_is_the_patients(wa
     pull(ward, study, archive)
     assert archive.asked[0].patient_id == "P1"  # as the film says, and the PACS knows
     assert ward.index.study(prior.StudyInstanceUID).patient_id == "P2"
-    assert ward.index.conflicts() == ()
+    assert ward.index.instances_in("conflict") == ()
 
 
 def test_a_film_of_another_patient_that_comes_back_is_set_aside_and_told_once(ward: Ward) -> None:
@@ -218,7 +218,7 @@ def test_a_film_of_another_patient_that_comes_back_is_set_aside_and_told_once(wa
         stranger.PatientID = "P1"
     assert held(ward, "P1") == {study}
     uid = stranger.SOPInstanceUID
-    assert [one.sop_instance_uid for one in ward.index.conflicts()] == [uid]
+    assert [one.sop_instance_uid for one, _patient in ward.index.instances_in("conflict")] == [uid]
     told = ward.index.audits(study_uid=stranger.StudyInstanceUID, action="conflict")
     assert [one.outcome for one in told] == ["failure"]
     assert archive.moved == [uid]  # not asked for again
