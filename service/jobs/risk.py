@@ -129,9 +129,7 @@ def age_years(patient: Patient, now: datetime) -> float | None:
     return float(now.year - born.year - before_birthday)
 
 
-def _severity(
-    index: Index, patient_id: str, now: datetime
-) -> tuple[float | None, datetime | None]:
+def _severity(index: Index, patient_id: str, now: datetime) -> tuple[float | None, datetime | None]:
     """Severity of the newest film taken by then, and when it was taken.
 
     A film that tells no time, or one that lies ahead (clocks differ), counts as taken when it was
