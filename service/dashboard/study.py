@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from service.dashboard import figures, wording
 from service.dashboard.film import FilmSize
-from service.dashboard.moments import Zone
 from service.dashboard.pages import segment
 from service.records import (
     CHANGED_AREA,
@@ -125,15 +123,6 @@ class Measure:
     unit: str
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """An earlier result of the same study, which a later one replaced."""
-
-    made: str
-    said: str
-    model: str
-
-
 def zone_scores(current: StudyResult, prior: StudyResult | None) -> tuple[ZoneScore, ...]:
     """Six zones of the film; empty where there is no score."""
     if current.status != "ok" or current.severity is None:
@@ -172,24 +161,6 @@ def measures(found: StructuresFinding | None) -> tuple[Measure, ...]:
         Measure("Left lung area", figures.number(left / 100, 0) if left else "", "cm²"),
         Measure("Carina angle", figures.number(angle, 0) if angle else "", "°"),
     )
-
-
-def earlier(results: tuple[StudyResult, ...], now: datetime, zone: Zone) -> tuple[Earlier, ...]:
-    """What was said of this study before, newest first."""
-    return tuple(
-        Earlier(zone.whole(one.created_at), _said(one), one.severity.model if one.severity else "")
-        for one in reversed(results[:-1])
-    )
-
-
-def _said(result: StudyResult) -> str:
-    if result.status == "ok" and result.severity:
-        found = result.severity
-        return (
-            f"extent {found.extent:.1f} of 8 "
-            f"({found.extent_low:.1f}{figures.DASH}{found.extent_high:.1f})"
-        )
-    return f"{result.status}: {result.reason.replace('_', ' ')}".rstrip(": ")
 
 
 def artifact_url(study_uid: str, name: str) -> str:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from service.dashboard import film, review, severity, study, worklist
+from service.dashboard.amendment import amendments
 from service.dashboard.film import FilmSize
 from service.dashboard.moments import Zone
 from service.dashboard.pages import HEADERS
@@ -88,7 +89,7 @@ def study_page(visitor: Annotated[Visitor, Depends(reader)], study_uid: str) -> 
         zone_changes=study.zone_changes(change) if said and said.change else (),
         structures=study.structure_rows(result.structures) if result else (),
         measures=study.measures(result.structures) if result else (),
-        earlier=study.earlier(results, now, zone),
+        amendments=amendments(results, now, zone),
         notes=review.notes(reviews, result, now, zone),
         may_review=visitor.user.role in REVIEWERS and judgement.reviewable(result),
         viewer=_viewer(visitor.desk.services.objects, result, prior, zone) if result else None,

@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 import structlog
 
 from service import metrics
-from service.records import Companion, Observation, Patient, RiskInput, RiskRecord, StudyResult
+from service.records import Companion, Observation, Patient, RiskInput, RiskRecord
 from service.store.index import Index
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def run_risk(
         now,
         age_years(patient, now),
         SEXES.get(patient.sex),
-        *_severity(index.patient_results(patient_id), now),
+        *_severity(index, patient_id, now),
     )
     _fill(row, times, patient, now)
     estimate = models.predict(row)
@@ -129,13 +129,18 @@ def age_years(patient: Patient, now: datetime) -> float | None:
     return float(now.year - born.year - before_birthday)
 
 
-def _severity(
-    results: Sequence[StudyResult], now: datetime
-) -> tuple[float | None, datetime | None]:
-    """Severity of the newest film taken by then, and when it was taken."""
-    for result in reversed(results):
-        taken = min(result.acquired_at or result.created_at, result.created_at)  # clocks differ
-        if result.severity is not None and taken <= now:
+def _severity(index: Index, patient_id: str, now: datetime) -> tuple[float | None, datetime | None]:
+    """Severity of the newest film taken by then, and when it was taken.
+
+    A film that tells no time, or one that lies ahead (clocks differ), counts as taken when it was
+    received: the result may be made anew at any time, the film grows no younger by that.
+    """
+    for result in reversed(index.patient_results(patient_id)):
+        if result.severity is None:
+            continue
+        received = index.study(result.study_uid).received_at
+        taken = min(result.acquired_at or received, received)
+        if taken <= now:
             return result.severity.extent, taken
     return None, None
 

@@ -230,10 +230,10 @@ class TestStudy:
         assert "/8" not in said
         assert not page.select("[data-heat], .zones")
 
-    def test_an_amended_result_says_so_and_lists_the_earlier_one(self, clinician: Visit) -> None:
+    def test_an_amended_result_says_what_it_replaced_when_and_why(self, clinician: Visit) -> None:
         said = text(clinician.page(STUDY.format(1002, 1)))
-        assert "Amended." in said
-        assert "extent 3.9 of 8" in said
+        assert "Amended 07:22 CET by severity-" in said
+        assert "Extent 3.9 of 8 (3.0–4.8), now extent 4.9 of 8 (4.0–5.8)." in said
 
     def test_the_film_can_be_seen_without_scripts(self, clinician: Visit) -> None:
         image = clinician.page(STUDY.format(1001, 1)).select_one("img.still")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -120,6 +120,24 @@ def test_the_newest_film_counts(ward: Ward) -> None:
     assert severity.value == pytest.approx(4.0, abs=0.1)
     assert severity.observed_at is not None
     assert severity.observed_at.date() == date(2026, 3, 1)
+
+
+@pytest.mark.parametrize("taken", [None, NOW - 20 * HOUR, NOW + 30 * HOUR])
+def test_a_film_that_is_judged_again_grows_no_younger(ward: Ward, taken: datetime | None) -> None:
+    study = ward.take(film())
+    ward.index.put_patient(ADMITTED, AUDIT)
+    run_study(study, ward.index, ward.objects, SMALL, NOW)
+    first = ward.index.current_result(study)
+    assert first is not None
+    received = ward.index.study(study).received_at
+    for hours in (0, 48):
+        again = replace(first, result_id=f"r{hours}", acquired_at=taken, revision=9 + hours,
+                        created_at=NOW + hours * HOUR)  # fmt: skip
+        ward.index.add_result(again, AUDIT)
+        record = run_risk("P1", ward.index, NOW + (hours + 1) * HOUR, SMALL_RISK)
+        assert record is not None
+        severity = {one.variable: one for one in record.inputs}["severity_extent"]
+        assert severity.observed_at == min(taken or received, received)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ function isSliding(event: KeyboardEvent): boolean {
 
 function nameOf(key: string): string {
   const names: Record<string, string> = {
-    ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", Enter: "Enter",
+    ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", Enter: "Enter", Delete: "Del", Backspace: "⌫",
   };
   return names[key] ?? key;
 }

@@ -22,5 +22,5 @@ export interface StudyData {
 
 export type Contours = Record<string, [number, number][][]>;
 
-export type Mode = "film" | "beside" | "swipe" | "difference";
+export type Mode = "film" | "beside" | "swipe" | "blink" | "difference";
 export type Tool = "window" | "pan" | "measure";

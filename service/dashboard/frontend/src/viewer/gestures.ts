@@ -1,13 +1,19 @@
 // Mouse, pen and fingers, all as pointer events. One pointer does what the tool says, two zoom and
-// pan, the wheel zooms, the middle button or Shift pans.
+// pan, the wheel zooms, the middle button or Shift pans, a finger that rests is held.
+
+const HELD_MS = 450;
+const RESTS_PX = 8;
 
 export interface Gestures {
   drag: (dx: number, dy: number, x: number, y: number, panning: boolean) => void;
-  start: (x: number, y: number, panning: boolean) => void;
+  start: (x: number, y: number, panning: boolean, touch: boolean) => void;
+  end: () => void;
+  hold: (x: number, y: number) => void; // a finger rests, or moves after it had
   pinch: (x: number, y: number, factor: number, dx: number, dy: number) => void;
   wheel: (x: number, y: number, factor: number) => void;
   twice: () => void;
   hover: (x: number, y: number) => void;
+  leave: () => void;
 }
 
 interface Spot {
@@ -19,19 +25,56 @@ function middle(a: Spot, b: Spot): Spot {
   return { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 };
 }
 
+/** Tells a finger that rests from one that moves. */
+class Rest {
+  held = false;
+  private begun: Spot | null = null;
+  private timer = 0;
+
+  begin(spot: Spot, then: () => void): void {
+    this.begun = spot;
+    this.timer = window.setTimeout(() => {
+      this.held = true;
+      then();
+    }, HELD_MS);
+  }
+
+  moved(spot: Spot): void {
+    if (this.begun && Math.hypot(spot.x - this.begun.x, spot.y - this.begun.y) > RESTS_PX) window.clearTimeout(this.timer);
+  }
+
+  end(): void {
+    window.clearTimeout(this.timer);
+    this.held = false;
+    this.begun = null;
+  }
+}
+
 export function attach(element: HTMLElement, gestures: Gestures): void {
   const pointers = new Map<number, Spot>();
+  const rest = new Rest();
   let panning = false;
+  let pinched = false; // the finger that stays after a pinch does nothing
   const spot = (event: MouseEvent): Spot => {
     const box = element.getBoundingClientRect();
     return { x: event.clientX - box.left, y: event.clientY - box.top };
   };
   element.addEventListener("pointerdown", (event) => {
+    const now = spot(event);
     element.setPointerCapture(event.pointerId);
-    pointers.set(event.pointerId, spot(event));
+    pointers.set(event.pointerId, now);
     panning = event.button === 1 || event.shiftKey;
     if (event.button === 1) event.preventDefault();
-    if (pointers.size === 1) gestures.start(spot(event).x, spot(event).y, panning);
+    const touch = event.pointerType === "touch";
+    rest.end();
+    if (pointers.size > 1) {
+      if (!pinched) gestures.end();
+      pinched = true;
+      return;
+    }
+    pinched = false;
+    gestures.start(now.x, now.y, panning, touch);
+    if (touch) rest.begin(now, () => gestures.hold(now.x, now.y));
   });
   element.addEventListener("pointermove", (event) => {
     const now = spot(event);
@@ -40,7 +83,9 @@ export function attach(element: HTMLElement, gestures: Gestures): void {
       gestures.hover(now.x, now.y);
       return;
     }
-    if (pointers.size === 1) gestures.drag(now.x - before.x, now.y - before.y, now.x, now.y, panning);
+    rest.moved(now);
+    if (rest.held) gestures.hold(now.x, now.y);
+    else if (pointers.size === 1 && !pinched) gestures.drag(now.x - before.x, now.y - before.y, now.x, now.y, panning);
     else if (pointers.size === 2) {
       const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1] as Spot;
       const [from, to] = [middle(before, other), middle(now, other)];
@@ -49,9 +94,16 @@ export function attach(element: HTMLElement, gestures: Gestures): void {
     }
     pointers.set(event.pointerId, now);
   });
-  const end = (event: PointerEvent): void => void pointers.delete(event.pointerId);
+  const end = (event: PointerEvent): void => {
+    pointers.delete(event.pointerId);
+    rest.end();
+    if (!pointers.size) gestures.end();
+  };
   element.addEventListener("pointerup", end);
   element.addEventListener("pointercancel", end);
+  element.addEventListener("pointerleave", () => {
+    if (!pointers.size) gestures.leave();
+  });
   element.addEventListener("wheel", (event) => {
     event.preventDefault();
     const { x, y } = spot(event);

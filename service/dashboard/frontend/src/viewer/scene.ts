@@ -5,6 +5,7 @@ import type { Film, Window } from "./film";
 import { levels } from "./film";
 import type { Spot } from "./measure";
 import type { Outline } from "./overlays";
+import { Rulers } from "./rulers";
 import { WHOLE, type View } from "./view";
 
 export class Picture {
@@ -31,9 +32,11 @@ export class Picture {
   }
 }
 
-export interface Ruler {
-  from: Spot;
-  to: Spot;
+/** Where somebody points: on the canvas, in its pixels, with a finger or not. */
+export interface Pointer {
+  x: number;
+  y: number;
+  touch: boolean;
 }
 
 export interface Scene {
@@ -53,15 +56,21 @@ export interface Scene {
   difference: OffscreenCanvas | null;
   outlines: Outline[];
   shownOutlines: Set<string>;
-  zoneMarks: { at: Spot; text: string; boundary: Outline }[];
+  zoneMarks: { at: Spot; text: string; then: string; boundary: Outline }[];
   zonesShown: boolean;
-  ruler: Ruler | null;
+  rulers: Rulers;
+  mark: Spot | null; // on the current film: moved by the arrow keys
+  pointer: Pointer | null;
+  loupe: boolean; // follows the pointer, or the mark
+  loupeHeld: boolean; // as long as a finger rests on the film
+  blinkPrior: boolean; // which of the two is seen while they blink
 }
 
 export function newScene(current: Picture, usual: Window): Scene {
   return {
     current, prior: null, aligned: null, view: WHOLE, window: usual, usual, priorWindow: null, inverted: false,
     mode: "film", tool: "window", swipe: 0.5, heat: null, heatOpacity: 0, difference: null, outlines: [],
-    shownOutlines: new Set(), zoneMarks: [], zonesShown: false, ruler: null,
+    shownOutlines: new Set(), zoneMarks: [], zonesShown: false, rulers: new Rulers(), mark: null,
+    pointer: null, loupe: false, loupeHeld: false, blinkPrior: false,
   };
 }

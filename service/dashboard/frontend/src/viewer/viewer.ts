@@ -3,9 +3,10 @@
 import type { Contours, FilmSource, Mode, StudyData, Tool } from "./data";
 import { decode, moved, usualWindow } from "./film";
 import { attach } from "./gestures";
-import type { Spot } from "./measure";
+import { lengthOf, type Spot } from "./measure";
 import { coloured, differenceColour, heatColour, loadGrey, pathOf, roomIn, type Outline } from "./overlays";
-import { draw, layout } from "./painter";
+import { draw } from "./painter";
+import { layout, panelAt, type Panel } from "./panels";
 import { newScene, Picture, type Scene } from "./scene";
 import { fitZoom, pan, place, toFilm, WHOLE, zoomAbout, type Placed, type Rect } from "./view";
 
@@ -21,7 +22,8 @@ function zoneMarks(data: StudyData, boundaries: Contours): Scene["zoneMarks"] {
   return data.zones.flatMap((zone) => {
     const polylines = boundaries[zone.name] ?? [];
     const at = roomIn(polylines);
-    return at ? [{ at, text: `${zone.score.toFixed(1)} /3`, boundary: { name: zone.name, label: zone.label, polylines } }] : [];
+    const then = zone.was === null ? "" : `prior ${zone.was.toFixed(1)}`;
+    return at ? [{ at, text: `${zone.score.toFixed(1)} /3`, then, boundary: { name: zone.name, label: zone.label, polylines } }] : [];
   });
 }
 
@@ -37,6 +39,10 @@ function structuresAt(scene: Scene, column: number, row: number): string[] {
   const shown = scene.outlines.filter((outline) => scene.shownOutlines.has(outline.name));
   return shown.filter((outline) => context?.isPointInPath(pathOf(outline), column, row)).map((outline) => outline.label);
 }
+
+const REACH_PX = { mouse: 10, touch: 26 }; // within which an end of a ruler is taken up, CSS pixels
+const SLIP_PX = 4; // a shorter ruler was not meant
+const STEP_PX = { near: 4, far: 32 }; // of the mark, on the screen
 
 /** Takes what dragging does while it is there; places are (column, row) on the film. */
 export interface Pen {
@@ -84,7 +90,7 @@ export class Viewer {
       scene.prior = await loadPicture(data.prior);
       scene.priorWindow ??= this.beside(scene.prior);
     }
-    if (mode === "swipe" && !scene.aligned && data.aligned) {
+    if ((mode === "swipe" || mode === "blink") && !scene.aligned && data.aligned) {
       const { width, height, spacing_mm } = data.film;
       scene.aligned = await loadPicture({ url: data.aligned.url, width, height, spacing_mm, caption: data.aligned.caption });
       scene.priorWindow ??= this.beside(scene.aligned);
@@ -109,10 +115,34 @@ export class Viewer {
     this.changed();
   }
 
-  use(tool: Tool): void {
+  /** Choose what dragging does; chosen by key, the ruler shows the mark that the arrows move. */
+  use(tool: Tool, byKey = false): void {
     this.scene.tool = tool;
-    if (tool !== "measure") this.scene.ruler = null;
+    if (tool === "measure") this.showMark(byKey);
+    else this.leaveMark();
     this.changed();
+  }
+
+  /** The magnifier on or off; without a pointer over the film it looks at the mark. */
+  loupe(byKey = false): void {
+    this.scene.loupe = !this.scene.loupe;
+    if (this.scene.loupe) this.showMark(byKey);
+    else this.leaveMark();
+    this.changed();
+  }
+
+  /** Take the last ruler off. */
+  removeRuler(): void {
+    this.scene.rulers.removeLast();
+    this.changed();
+  }
+
+  /** The length of the last ruler in words, "" without one. */
+  measured(): string {
+    const { last } = this.scene.rulers;
+    if (!last) return "";
+    const picture = last.side === "prior" && this.scene.prior ? this.scene.prior : this.scene.current;
+    return lengthOf(last.from, last.to, picture.spacingMm);
   }
 
   invert(): void {
@@ -137,7 +167,7 @@ export class Viewer {
     const picture = scene.aligned ?? scene.prior;
     scene.priorWindow = picture ? usualWindow(picture.film) : null;
     scene.inverted = false;
-    scene.ruler = null;
+    scene.rulers.clear();
     this.changed();
   }
 
@@ -189,44 +219,155 @@ export class Viewer {
     this.changed();
   }
 
-  private filmSpot(x: number, y: number): [number, number] {
+  private filmSpot(x: number, y: number): Spot {
     return toFilm(this.placed(), x * this.ratio, y * this.ratio);
+  }
+
+  private panel(x: number): Panel {
+    return panelAt(this.scene, this.canvas.width, this.canvas.height, x * this.ratio);
+  }
+
+  /** The middle of what is seen of the film. */
+  private middle(): Spot {
+    const { film } = this.scene.current;
+    return [this.scene.view.x * film.width, this.scene.view.y * film.height];
+  }
+
+  /** A hand that works with keys needs a mark, and the arrows. */
+  private showMark(byKey: boolean): void {
+    if (!byKey) return;
+    this.canvas.focus({ preventScroll: true });
+    if (!this.scene.pointer) this.scene.mark ??= this.middle();
+  }
+
+  /** The mark goes when nothing needs it any more, and a ruler that nobody finished. */
+  private leaveMark(): void {
+    const { scene } = this;
+    scene.rulers.cancel();
+    if (scene.tool !== "measure" && !scene.loupe) scene.mark = null;
   }
 
   private listen(): void {
     attach(this.canvas, {
-      start: (x, y, panning) => {
-        if (this.pen && !panning) this.pen.start(this.filmSpot(x, y));
-        else if (this.scene.tool === "measure" && !panning) this.scene.ruler = { from: this.filmSpot(x, y), to: this.filmSpot(x, y) };
-      },
+      start: (x, y, panning, touch) => this.started(x, y, panning, touch),
       drag: (dx, dy, x, y, panning) => this.dragged(dx, dy, x, y, panning),
+      end: () => this.ended(),
+      hold: (x, y) => this.held(x, y),
       pinch: (x, y, factor, dx, dy) => {
         this.zoom(factor, x * this.ratio, y * this.ratio);
         this.pan(dx * this.ratio, dy * this.ratio);
       },
       wheel: (x, y, factor) => this.zoom(factor, x * this.ratio, y * this.ratio),
-      twice: () => (this.pen ? undefined : this.reset()),
+      twice: () => (this.pen || this.scene.tool === "measure" ? undefined : this.reset()),
       hover: (x, y) => this.hovered(x, y),
+      leave: () => this.left(),
     });
+    this.canvas.addEventListener("keydown", (event) => this.pressed(event));
+  }
+
+  private started(x: number, y: number, panning: boolean, touch: boolean): void {
+    if (this.pen && !panning) return this.pen.start(this.filmSpot(x, y));
+    this.point(x, y, touch);
+    if (this.scene.tool !== "measure" || panning) return;
+    const { side, placed } = this.panel(x);
+    this.scene.mark = null;
+    this.scene.rulers.begin(side, toFilm(placed, x * this.ratio, y * this.ratio), (touch ? REACH_PX.touch : REACH_PX.mouse) * this.ratio / placed.zoom);
+    this.scene.loupeHeld = touch; // the finger hides what it points at
+    this.changed();
   }
 
   private dragged(dx: number, dy: number, x: number, y: number, panning: boolean): void {
     const { scene } = this;
+    if (scene.pointer) this.point(x, y, scene.pointer.touch);
     if (panning || (scene.tool === "pan" && !this.pen)) this.pan(dx * this.ratio, dy * this.ratio);
     else if (this.pen) this.pen.move(this.filmSpot(x, y));
-    else if (scene.tool === "measure" && scene.ruler) {
-      scene.ruler = { ...scene.ruler, to: this.filmSpot(x, y) };
-      this.changed();
-    } else this.window(dx / 500, -dy / 500);
+    else if (scene.tool === "measure") this.stretch(x, y);
+    else this.window(dx / 500, -dy / 500);
+  }
+
+  /** The moving end of a ruler stays in the film that it began in. */
+  private stretch(x: number, y: number): void {
+    const { moving } = this.scene.rulers;
+    if (!moving) return;
+    const { side, placed } = this.panel(x);
+    if (side === moving.side) this.scene.rulers.move(toFilm(placed, x * this.ratio, y * this.ratio));
+    this.changed();
+  }
+
+  private ended(): void {
+    const { scene } = this;
+    scene.rulers.finish((SLIP_PX * this.ratio) / this.placed().zoom);
+    scene.loupeHeld = false;
+    if (scene.pointer?.touch) scene.pointer = null;
+    this.changed();
+  }
+
+  /** A finger that rests opens the loupe; a ruler has it open already. */
+  private held(x: number, y: number): void {
+    if (this.pen) return;
+    this.point(x, y, true);
+    if (this.scene.tool === "measure") return this.stretch(x, y);
+    this.scene.loupeHeld = true;
+    this.changed();
+  }
+
+  private point(x: number, y: number, touch: boolean): void {
+    this.scene.pointer = { x: x * this.ratio, y: y * this.ratio, touch };
+  }
+
+  private left(): void {
+    this.scene.pointer = null;
+    this.changed();
   }
 
   private hovered(x: number, y: number): void {
     this.pen?.hover(this.filmSpot(x, y));
-    const [column, row] = this.filmSpot(x, y).map(Math.floor) as [number, number];
-    const { width, height, pixels } = this.scene.current.film;
+    this.point(x, y, false);
+    const { picture, placed, side } = this.panel(x);
+    const [column, row] = toFilm(placed, x * this.ratio, y * this.ratio).map(Math.floor) as Spot;
+    const { width, height, pixels } = picture.film;
     const inside = column >= 0 && row >= 0 && column < width && row < height;
-    const names = structuresAt(this.scene, column, row);
+    const names = side === "current" ? structuresAt(this.scene, column, row) : [];
     const grey = inside ? `Grey ${((pixels[row * width + column] as number) / 65535).toFixed(3)} of 1` : "";
-    this.told(this.scene, [grey, ...names].filter(Boolean).join(" · "));
+    const under = [grey, ...names].filter(Boolean).join(" · ");
+    if (this.scene.loupe) this.changed(under);
+    else this.told(this.scene, under);
+  }
+
+  /** With the ruler or the loupe the arrows move a mark (Shift: further); Enter sets the ends of a ruler. */
+  private pressed(event: KeyboardEvent): void {
+    const { scene } = this;
+    if (this.pen || !(scene.tool === "measure" || scene.loupe)) return;
+    const by: Record<string, Spot> = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    const move = by[event.key];
+    if (move) this.moveMark(move, event.shiftKey ? STEP_PX.far : STEP_PX.near);
+    else if (event.key === "Enter" && scene.tool === "measure") this.setEnd();
+    else if (event.key === "Escape") this.leaveMark();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.changed();
+  }
+
+  private moveMark([columns, rows]: Spot, steps: number): void {
+    const { scene } = this;
+    const { width, height } = scene.current.film;
+    const from = scene.mark ?? this.underPointer() ?? this.middle();
+    const step = (steps * this.ratio) / this.placed().zoom;
+    scene.mark = [Math.min(Math.max(from[0] + columns * step, 0), width), Math.min(Math.max(from[1] + rows * step, 0), height)];
+    scene.pointer = null;
+    scene.rulers.move(scene.mark);
+  }
+
+  private setEnd(): void {
+    const { rulers } = this.scene;
+    if (rulers.moving) return rulers.finish(1);
+    this.scene.mark ??= this.underPointer() ?? this.middle();
+    rulers.begin("current", this.scene.mark, 0);
+  }
+
+  private underPointer(): Spot | null {
+    const { pointer } = this.scene;
+    return pointer ? this.filmSpot(pointer.x / this.ratio, pointer.y / this.ratio) : null;
   }
 }
