@@ -412,7 +412,7 @@ def test_the_worklist_is_ranked_filtered_and_paged(index: Index) -> None:
     assert names(ward="W1") == "BA"
     assert names(search="n^d") == "D"
     assert names(search="n^f") == ""
-    assert names(search="n^f", everybody=True) == "F"
+    assert names(search="n^f", who="everybody") == "F"
     assert names(band="high") == "BE"
     assert names(band="medium") == "D"
     assert names(band="low") == "A"
