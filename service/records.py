@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Literal
 
 RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis or treatment."
@@ -350,6 +351,7 @@ STATISTICS = ("min", "max", "mean", "slope", "change")
 _WINDOW = re.compile(rf"_({'|'.join(STATISTICS)})_(\d+)h$")
 
 
+@lru_cache(maxsize=1024)
 def window_of(name: str) -> tuple[str, str, int] | None:
     """Measured variable, statistic and hours of a windowed input; None for a plain one."""
     found = _WINDOW.search(name)

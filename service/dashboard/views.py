@@ -32,7 +32,7 @@ def router(services: Services, assets: Assets | None = None) -> APIRouter:
     """
     built = assets or Assets.load()
     zone = Zone.named(services.settings.time_zone)
-    shared: Shared[lists.Page] = Shared(services.index.last_news)
+    shared: Shared[lists.Page] = Shared(services.index)
     desk = Desk(services, Pages(built), zone, Viewings(), Films(services.objects.get), shared)
 
     def hand_over(request: Request) -> None:

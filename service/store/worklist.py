@@ -132,7 +132,7 @@ class Worklist(Database):
         overdue : an older risk should have been computed again ("flags" alone); None: none.
         """
         admitted = {"admitted": True, "outpatients": False, "everybody": None}[who]
-        page = narrowed(select(PATIENTS), search, ward, admitted)
+        page = narrowed(select(PATIENTS.c.patient_id), search, ward, admitted)
         if band:
             page = page.where(_in_band(band))
         count = page.with_only_columns(func.count())
@@ -140,7 +140,10 @@ class Worklist(Database):
         ordered = ordered.limit(limit).offset(offset)
         with self._read() as connection:
             total = connection.execute(count).scalar_one()
-            return _complete(connection, connection.execute(ordered).all(), now), total
+            ids = connection.execute(ordered).scalars().all()  # sorting whole rows takes longer
+            whole = connection.execute(select(PATIENTS).where(PATIENTS.c.patient_id.in_(ids)))
+            rows = {row.patient_id: row for row in whole}
+            return _complete(connection, [rows[one] for one in ids], now), total
 
 
 def _complete(

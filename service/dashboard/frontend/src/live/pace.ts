@@ -4,9 +4,11 @@
 export type Concern = "here" | "near" | "elsewhere";
 
 const QUIET_MS = 400; // a study brings several pieces of news at once
-const SPREAD_MS = 300; // fifty pages hear the same at one moment and must not come at once
-const HERE_MS = 1500; // between two renewals for what is shown
-const NEAR_MS = 10_000; // between two renewals for what may come onto the page
+// Between two renewals at least; fifty pages hear the same at one moment and must not come at once.
+const PACE = {
+  here: { apart: 1500, spread: 300 },
+  near: { apart: 10_000, spread: 3000 }, // what may come onto the page by its order
+};
 
 /**
  * Milliseconds from hearing to renewing; Infinity for news of no interest.
@@ -16,6 +18,6 @@ const NEAR_MS = 10_000; // between two renewals for what may come onto the page
  */
 export function waitBefore(concern: Concern, since: number, chance: number): number {
   if (concern === "elsewhere") return Infinity;
-  const apart = concern === "here" ? HERE_MS : NEAR_MS;
-  return Math.max(QUIET_MS, apart - since) + SPREAD_MS * chance;
+  const { apart, spread } = PACE[concern];
+  return Math.max(QUIET_MS, apart - since) + spread * chance;
 }
