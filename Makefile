@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .make
 
-.PHONY: help demo test setup setup-test frontend lint types imports islands unit slow bench bench-severity bench-registration bench-risk bench-node figures demo-films clean
+.PHONY: help demo test setup setup-test frontend lint types imports islands unit slow bench bench-severity bench-registration bench-risk bench-node bench-dashboard figures demo-films clean
 
 help:
 	@echo "make demo      set up and serve a sample ward (pages on http://127.0.0.1:8080)"
@@ -71,6 +71,9 @@ bench-registration: setup-test
 
 bench-node: setup-test
 	$(BIN)/python -m benchmarks.node
+
+bench-dashboard: setup-test
+	$(BIN)/python -m benchmarks.dashboard
 
 bench-risk: setup-test
 	@status=0; for one in ventilation outpatient; do \

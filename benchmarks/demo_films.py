@@ -1,6 +1,6 @@
 """Render the demo's sample ward from the labelled CT: `python benchmarks/demo_films.py --ct DIR`.
 
-Twelve patients with one to four films each, opacities of known extent, as DICOM files of 12 bits
+Seventeen patients with one to four films each, opacities of known extent, as DICOM files of 12 bits
 in JPEG 2000. The truth (extent and zones as rendered) goes to ward.json beside the films; the demo
 reads that file for the course of each patient, never for a score.
 """
@@ -12,6 +12,7 @@ import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,16 +42,24 @@ CLEAN = Clutter(wires=0, effusions=(0.0, 0.0), ground_glass=0.65)
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """One planned film: hours before the demo's present, rendered extent 0-8, at the bedside?"""
+    """One planned film: hours before the demo's present, rendered extent 0-8, at the bedside?
+
+    A `late` film is sent after the newer ones were scored; a `lateral` one is refused.
+    """
 
     hours_ago: float
     extent: float
     supine: bool
+    late: bool = False
+    lateral: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One planned patient. `course` names the vital-sign course of the demo."""
+    """One planned patient. `course` names the vital-sign course of the demo.
+
+    Without a bed they are not admitted: they came to the clinic.
+    """
 
     patient_id: str
     name: str
@@ -153,7 +162,7 @@ WARD: tuple[Plan, ...] = (
         "Respiratory",
         "04",
         "steady",
-        (Film(44, 1.8, False), Film(20, 1.6, False)),
+        (Film(44, 1.8, False, late=True), Film(20, 1.6, False)),
     ),
     Plan(
         "P-1012",
@@ -165,7 +174,22 @@ WARD: tuple[Plan, ...] = (
         "no_saturation",
         (Film(14, 3.0, True),),
     ),
+    Plan(
+        "P-1013",
+        "Maple^Ada",
+        "F",
+        66,
+        "Ward 4 South",
+        "27",
+        "steady",
+        (Film(29, 1.4, False), Film(1, 1.4, False, lateral=True)),
+    ),
+    Plan("P-1014", "Nutmeg^Leo", "M", 62, "Respiratory", "06", "new", (Film(0.4, 3.4, True),)),
+    Plan("P-2001", "Olive^Greta", "F", 74, "Clinic", "", "clinic_ill", (Film(2, 4.4, False),)),
+    Plan("P-2002", "Pine^Anton", "M", 41, "Clinic", "", "clinic_well", (Film(3, 0.0, False),)),
+    Plan("P-2003", "Rowan^Judit", "F", 57, "Clinic", "", "clinic_film", (Film(20, 1.5, False),)),
 )
+TURNED_LATERAL_DEG = 90.0
 
 
 def main() -> None:
@@ -175,14 +199,38 @@ def main() -> None:
         "--ct", type=Path, required=True, help="folder with cxr.nii.gz, mask.nii.gz"
     )
     options.add_argument("-o", "--output", type=Path, default=OUT)
+    options.add_argument("--only", nargs="+", help="patients; the films of the others stay")
     chosen = options.parse_args()
     chosen.output.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(2, initializer=_start, initargs=(chosen.ct,)) as pool:
-        ward = list(pool.map(_patient, WARD, range(len(WARD)), [chosen.output] * len(WARD)))
+        wanted = [(p, n) for n, p in enumerate(WARD) if p.patient_id in (chosen.only or _ids())]
+        plans, numbers = zip(*wanted, strict=True)
+        made = list(pool.map(_patient, plans, numbers, [chosen.output] * len(plans)))
+    old = json.loads(text) if (text := _read(chosen.output / "ward.json")) else []
+    known = {one["patient_id"]: one for one in [*old, *made]}
+    ward = [{**known[p.patient_id], **_words(p, known[p.patient_id])} for p in WARD]
     text = json.dumps(ward, indent=1, ensure_ascii=False)
     (chosen.output / "ward.json").write_text(text + "\n", encoding="utf-8")
     total = sum(file.stat().st_size for file in chosen.output.iterdir())
     print(f"{len(WARD)} patients, {sum(len(p.films) for p in WARD)} films, {total / 1e6:.1f} MB")
+
+
+def _ids() -> frozenset[str]:
+    return frozenset(plan.patient_id for plan in WARD)
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+def _words(plan: Plan, rendered: dict[str, Any]) -> dict[str, Any]:
+    """What the plan says beside the pictures; it may have changed since they were made."""
+    films = []
+    for film, said in zip(plan.films, rendered["films"], strict=True):
+        one = {"file": said["file"], "hours_ago": film.hours_ago}
+        one["rendered_extent"] = said["rendered_extent"]
+        films.append(one | ({"late": True} if film.late else {}))
+    return {"ward": plan.ward, "bed": plan.bed, "course": plan.course, "films": films}
 
 
 def careful(stance: Stance) -> Stance:
@@ -216,7 +264,7 @@ def _patient(plan: Plan, number: int, out: Path) -> dict[str, object]:
             size=SIZE,
             clutter=replace(CLEAN, wires=random_clutter(rng).wires) if film.supine else CLEAN,
             exposure=Exposure(),
-            stance=bedside(stance) if film.supine else replace(stance, anterior=False),
+            stance=_stance(film, stance),
         )
         file = f"{plan.patient_id}-{index + 1}.dcm"
         _dicom(plan, film, index, phantom.pixels, phantom.spacing_mm).save_as(
@@ -241,6 +289,14 @@ def _patient(plan: Plan, number: int, out: Path) -> dict[str, object]:
     }
 
 
+def _stance(film: Film, stance: Stance) -> Stance:
+    if film.lateral:
+        around, *others = stance.turn_deg
+        turn = (around + TURNED_LATERAL_DEG, others[0], others[1])
+        return replace(stance, anterior=False, turn_deg=turn)
+    return bedside(stance) if film.supine else replace(stance, anterior=False)
+
+
 def _dicom(
     plan: Plan, film: Film, index: int, pixels: NDArray[np.float32], spacing: tuple[float, float]
 ) -> FileDataset:
@@ -263,9 +319,10 @@ def _dicom(
     ds.ReferringPhysicianName = ""
     ds.Modality, ds.BodyPartExamined = "DX", "CHEST"
     ds.StudyDescription = "Chest, one view"
-    ds.SeriesDescription = "CHEST AP PORTABLE" if film.supine else "CHEST PA"
-    ds.ViewPosition = "AP" if film.supine else "PA"
-    ds.PatientOrientation = ["L", "F"]
+    view = "LL" if film.lateral else "AP" if film.supine else "PA"
+    words = {"LL": "CHEST LATERAL", "AP": "CHEST AP PORTABLE", "PA": "CHEST PA"}
+    ds.ViewPosition, ds.SeriesDescription = view, words[view]
+    ds.PatientOrientation = ["A", "F"] if film.lateral else ["L", "F"]
     ds.Manufacturer, ds.ManufacturerModelName = "Carina", "phantom rendered from a CT"
     ds.ImageType = ["DERIVED", "PRIMARY", ""]
     ds.DerivationDescription = "Simulated film, no patient; opacities of known extent"

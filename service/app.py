@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -185,6 +186,9 @@ class Running:
         """Serve until SIGINT or SIGTERM, then end in order: ports, pages, jobs, stores."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _leave)
+        # What was loaded stays: looking through all of it holds every request up for 0.2 s.
+        gc.collect()
+        gc.freeze()
         try:
             self._server.run()
         finally:

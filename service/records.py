@@ -7,9 +7,12 @@ identifiers that Carina makes are UUID4 strings.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Literal
 
 RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis or treatment."
@@ -41,6 +44,11 @@ class Patient:
     admitted_at: datetime | None = None
     discharged_at: datetime | None = None
     ventilated_since: datetime | None = None
+
+    @property
+    def is_admitted(self) -> bool:
+        """Whether somebody lies on a ward now, as far as Carina was told."""
+        return self.admitted_at is not None and self.discharged_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +347,24 @@ class Observation:
 
 
 SEVERITY_TERM = "severity_extent"
+CORE_INPUTS = ("respiratory_rate", "spo2", "heart_rate")
+"""Without these a ventilation risk rests on typical values: the pages grey it."""
+
+STATISTICS = ("min", "max", "mean", "slope", "change")
+_WINDOW = re.compile(rf"_({'|'.join(STATISTICS)})_(\d+)h$")
+
+
+@lru_cache(maxsize=1024)
+def window_of(name: str) -> tuple[str, str, int] | None:
+    """Measured variable, statistic and hours of a windowed input; None for a plain one."""
+    found = _WINDOW.search(name)
+    return (name[: found.start()], found[1], int(found[2])) if found else None
+
+
+def base_variable(name: str) -> str:
+    """The measured variable behind a statistic of it."""
+    found = window_of(name)
+    return found[0] if found else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +379,20 @@ class RiskInput:
     observed_at: datetime | None
     stale: bool
     source: str  # what the term was fitted on; says so when it was fitted apart
+
+
+def strongest(inputs: Sequence[RiskInput]) -> str | None:
+    """The variable that moved a risk most, all terms of it together; None where none did."""
+    sums: dict[str, float] = {}
+    for one in inputs:
+        name = base_variable(one.variable)
+        sums[name] = sums.get(name, 0.0) + one.log_odds
+    return max(sums, key=lambda name: abs(sums[name])) if any(sums.values()) else None
+
+
+def lacks_core(missing: Iterable[str]) -> bool:
+    """Whether an input is missing without which a risk rests on typical values."""
+    return any(name in CORE_INPUTS for name in missing)
 
 
 @dataclass(frozen=True, slots=True)

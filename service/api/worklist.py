@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -11,6 +12,7 @@ from service.api.bedside import WorklistOut, WorklistRowOut
 from service.api.dependencies import V1, Administrator, Reader
 from service.api.patients import Limit, Offset, Text
 from service.api.schemas import Moment
+from service.store.worklist import Sort, Who
 
 routes = APIRouter(prefix=V1)
 
@@ -22,22 +24,30 @@ def worklist(
     ward: Text = "",
     band: Literal["", "high", "medium", "low", "unknown"] = "",
     search: Text = "",
-    sort: Literal["risk", "change", "severity", "name", "ward", "admitted"] = "risk",
+    who: Who = "admitted",
+    sort: Sort = "risk",
     descending: bool = True,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     offset: Offset = 0,
 ) -> WorklistOut:
-    """Admitted patients, ranked by ventilation risk unless asked otherwise."""
+    """Admitted patients, ranked by ventilation risk unless asked otherwise.
+
+    Sorts: `vitals` is the moment of the newest value, `film` that of the newest film, `trend` its
+    change, `flags` how much the row asks for a look; the others are values.
+    """
     now = caller.services.clock()
+    every = timedelta(minutes=caller.services.settings.risk_interval_minutes)
     rows, total = caller.services.index.worklist(
         ward=ward or None,
         band=band or None,
         search=search,
+        who=who,
         sort=sort,
         descending=descending,
         limit=limit,
         offset=offset,
         now=now,
+        overdue=now - 2 * every,
     )
     caller.saw_list("worklist", len(rows), (row.patient.patient_id for row in rows))
     return WorklistOut(total=total, now=now, rows=[WorklistRowOut.of(row, now) for row in rows])

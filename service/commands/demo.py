@@ -157,6 +157,8 @@ def _push_all(settings: Settings, password: str, running: Running) -> None:
             _log_in(client, password)
             for patient in ward:
                 _push_patient(client, settings, patient, now)
+            for patient in ward:
+                _push_late(settings, patient, now)
         print(f"carina: all films and vital signs are sent; scores appear on {base}", flush=True)
     except (CarinaError, OSError, httpx.HTTPError) as error:
         print(f"carina: the sample ward could not be pushed: {error}", file=sys.stderr)
@@ -190,23 +192,40 @@ def _push_patient(
 ) -> None:
     """Admission, films oldest first, then the vital signs up to now."""
     patient_id = patient["patient_id"]
-    first = max(film["hours_ago"] for film in patient["films"])
-    admission = {
+    admission = _admission(patient, now)
+    client.put(f"/api/v1/patients/{patient_id}", json=admission).raise_for_status()
+    films = [film for film in patient["films"] if not film.get("late")]
+    send(settings, [_film(film, now) for film in films])
+    _wait_for_results(client, patient_id, len(films))
+    observations = list(vitals.readings(patient_id, patient["course"], now))
+    if observations:
+        client.post("/api/v1/observations", json=observations).raise_for_status()
+    if patient["course"] == "ventilated":
+        begun = {**admission, "ventilated_since": (now - timedelta(hours=1)).isoformat()}
+        client.put(f"/api/v1/patients/{patient_id}", json=begun).raise_for_status()
+
+
+def _admission(patient: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """What the hospital says of somebody; without a bed they came to the clinic."""
+    known = {
         "ward": patient["ward"],
         "bed": patient["bed"],
         "name": patient["name"],
         "sex": patient["sex"],
         "birth_date": f"{now.year - patient['age']}-01-15",
-        "admitted_at": (now - timedelta(hours=first + 2)).isoformat(),
     }
-    client.put(f"/api/v1/patients/{patient_id}", json=admission).raise_for_status()
-    send(settings, [_film(film, now) for film in patient["films"]])
-    _wait_for_results(client, patient_id, len(patient["films"]))
-    observations = list(vitals.readings(patient_id, patient["course"], now))
-    client.post("/api/v1/observations", json=observations).raise_for_status()
-    if patient["course"] == "ventilated":
-        begun = {**admission, "ventilated_since": (now - timedelta(hours=1)).isoformat()}
-        client.put(f"/api/v1/patients/{patient_id}", json=begun).raise_for_status()
+    if not patient["bed"]:
+        return known
+    first = max(film["hours_ago"] for film in patient["films"])
+    before = timedelta(hours=first + 2) if first > 1 else timedelta(hours=first + 0.2)
+    return known | {"admitted_at": (now - before).isoformat()}
+
+
+def _push_late(settings: Settings, patient: dict[str, Any], now: datetime) -> None:
+    """Films that arrive after newer ones were scored: those are looked at again, and amended."""
+    late = [_film(film, now) for film in patient["films"] if film.get("late")]
+    if late:
+        send(settings, late)
 
 
 def _wait_for_results(client: httpx.Client, patient_id: str, films: int) -> None:

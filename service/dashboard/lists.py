@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Annotated
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Annotated, Final, cast
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query
+from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
+from service import coefficients, outpatient
 from service.dashboard import cards, wording, worklist
 from service.dashboard.pages import HEADERS
 from service.dashboard.visitor import (
@@ -19,12 +23,48 @@ from service.dashboard.visitor import (
     Visitor,
     anybody,
 )
+from service.records import RiskRecord, WorklistRow
+from service.store.worklist import Who
 
 routes = APIRouter(route_class=PageRoute)
 
 PAGE_ROWS = 50
-SORTS = {"risk": True, "change": True, "severity": True, "name": False, "ward": False}
-"""Columns that sort, and whether the largest comes first when they are first clicked."""
+WHO: Final = MappingProxyType(
+    {"admitted": "Admitted", "outpatients": "Outpatients", "everybody": "Everybody"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One way to sort. `down`: whether the largest comes first when it is first chosen."""
+
+    words: str
+    down: bool = True
+
+
+SORTS: Final = MappingProxyType(
+    {
+        "risk": Order("Risk"),
+        "change": Order("Change in 1 h"),
+        "reason": Order("Strongest reason", down=False),
+        "severity": Order("Extent on the film"),
+        "trend": Order("Change of the film"),
+        "film": Order("Time of the film"),
+        "respiratory_rate": Order("Respiratory rate"),
+        "spo2": Order("SpO₂", down=False),
+        "fio2": Order("Inspired oxygen"),
+        "heart_rate": Order("Heart rate"),
+        "systolic_bp": Order("Systolic pressure", down=False),
+        "temperature": Order("Temperature"),
+        "vitals": Order("Time of vital signs", down=False),
+        "flags": Order("Flags"),
+        "name": Order("Name", down=False),
+        "ward": Order("Ward and bed", down=False),
+        "admitted": Order("Admission"),
+    }
+)
+USUAL: Final = MappingProxyType({"admitted": "risk", "outpatients": "film", "everybody": "risk"})
+"""What each list is sorted by unless asked otherwise."""
 
 Text = Annotated[str, Query(max_length=100)]
 PageNumber = Annotated[int, Query(ge=1, le=100_000)]
@@ -34,6 +74,7 @@ PageNumber = Annotated[int, Query(ge=1, le=100_000)]
 class Asked:
     """What the worklist was asked for; makes the links that keep the rest of it."""
 
+    who: Who
     ward: str
     band: str
     search: str
@@ -44,39 +85,71 @@ class Asked:
     def link(self, **changes: object) -> str:
         """The address of the same list with something changed; defaults are left out."""
         asked = {
-            "ward": self.ward, "band": self.band, "search": self.search, "sort": self.sort,
-            "order": "down" if self.descending else "up", "page": self.page, **changes,
+            "who": self.who, "ward": self.ward, "band": self.band, "search": self.search,
+            "sort": self.sort, "order": "down" if self.descending else "up", "page": self.page,
+            **changes,
         }  # fmt: skip
-        usual = {"ward": "", "band": "", "search": "", "sort": "risk", "page": 1}
-        if asked["order"] == ("down" if SORTS[str(asked["sort"])] else "up"):
+        sort = USUAL[str(asked["who"])]
+        usual = {"who": "admitted", "ward": "", "band": "", "search": "", "sort": sort, "page": 1}
+        if asked["order"] == ("down" if SORTS[str(asked["sort"])].down else "up"):
             del asked["order"]
         kept = {key: value for key, value in asked.items() if usual.get(key) != value}
         return f"/?{urlencode(kept)}" if kept else "/"
 
     def sorted_by(self, column: str) -> str:
         """The address after a click on a column: sorts by it, or turns the order round."""
-        down = (not self.descending) if column == self.sort else SORTS[column]
+        down = (not self.descending) if column == self.sort else SORTS[column].down
         return self.link(sort=column, order="down" if down else "up", page=1)
 
-    def aria(self, column: str) -> str:
-        """`aria-sort` of a column, "" where it does not sort the list."""
-        if column != self.sort:
+    def aria(self, *columns: str) -> str:
+        """`aria-sort` of a heading with these columns, "" where none sorts the list."""
+        if self.sort not in columns:
             return ""
         return "descending" if self.descending else "ascending"
 
+    @property
+    def listed(self) -> Who:
+        """Who is on the list: a film alone admits nobody, a search among the admitted finds all."""
+        return "everybody" if self.search and self.who == "admitted" else self.who
+
+    @property
+    def ranked(self) -> str:
+        """How the list is sorted, in words."""
+        if self.sort == "risk" and self.descending:
+            return "ranked by risk of ventilation within 12 h"
+        words = SORTS[self.sort].words
+        said = words[0].lower() + words[1:] if words[1:2].islower() else words
+        return f"sorted by {said}, {'descending' if self.descending else 'ascending'}"
+
 
 def asked(  # noqa: PLR0917  # the parts of one address
+    who: Text = "",
     ward: Text = "",
     band: Text = "",
     search: Text = "",
-    sort: Text = "risk",
+    sort: Text = "",
     order: Text = "",
     page: PageNumber = 1,
 ) -> Asked:
     """Read the address leniently: an unknown column or band is as if it were not there."""
-    column = sort if sort in SORTS else "risk"
-    known = band if band in wording.BANDS else ""
-    return Asked(ward, known, search, column, SORTS[column] if not order else order == "down", page)
+    known: Who = "admitted"
+    if who in WHO:
+        known = cast(Who, who)
+    column = sort if sort in SORTS else USUAL[known]
+    down = order == "down" if order in {"up", "down"} else SORTS[column].down
+    risk = band if band in wording.BANDS else ""
+    return Asked(known, ward, risk, search, column, down, page)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the list as everybody sees it."""
+
+    rows: Markup
+    patient_ids: tuple[str, ...]
+    total: int
+    wards: tuple[str, ...]
+    at: datetime
 
 
 @routes.get("/")
@@ -86,33 +159,63 @@ def worklist_page(
     """Admitted patients, ranked by ventilation risk unless asked otherwise; a search finds all."""
     if visitor.user.role not in READERS:
         return RedirectResponse("/models", SEE_OTHER, HEADERS)
-    services = visitor.desk.services
+    found = visitor.desk.lists.get(wanted, lambda: _make(visitor, wanted))
+    visitor.saw_list("worklist", len(found.patient_ids), found.patient_ids)
+    return visitor.show(
+        "worklist.html",
+        entry="worklist",
+        rows=found.rows,
+        asked=wanted,
+        total=found.total,
+        first=(wanted.page - 1) * PAGE_ROWS + 1,
+        last=(wanted.page - 1) * PAGE_ROWS + len(found.patient_ids),
+        pages=max(1, -(-found.total // PAGE_ROWS)),
+        wards=found.wards,
+        bands=wording.BANDS,
+        sorts=SORTS,
+        everyone=WHO,
+        now=visitor.desk.zone.shown(found.at, found.at),
+    )
+
+
+def _make(visitor: Visitor, wanted: Asked) -> Page:
+    """Read and draw one page."""
+    services, now = visitor.desk.services, visitor.now
+    every = timedelta(minutes=services.settings.risk_interval_minutes)
     found, total = services.index.worklist(
         ward=wanted.ward or None,
         band=wanted.band or None,
         search=wanted.search,
-        everybody=bool(wanted.search),  # a film alone admits nobody: this is the way to it
+        who=wanted.listed,
         sort=wanted.sort,
         descending=wanted.descending,
         limit=PAGE_ROWS,
         offset=(wanted.page - 1) * PAGE_ROWS,
-        now=visitor.now,
+        now=now,
+        overdue=now - 2 * every,
     )
-    every = timedelta(minutes=services.settings.risk_interval_minutes)
-    prepared = worklist.rows(found, visitor.now, visitor.desk.zone, every)
-    wards = services.index.wards()
-    visitor.saw_list("worklist", len(found), (row.patient.patient_id for row in found))
-    return visitor.show(
-        "worklist.html",
-        entry="worklist",
-        list=prepared,
-        asked=wanted,
+    drawn = worklist.rows(found, now, visitor.desk.zone, every, _outside(visitor, found))
+    return Page(
+        rows=visitor.desk.pages.part("worklist_rows.html", list=drawn, asked=wanted, sorts=SORTS),
+        patient_ids=tuple(row.patient.patient_id for row in found),
         total=total,
-        first=(wanted.page - 1) * PAGE_ROWS + 1,
-        pages=max(1, -(-total // PAGE_ROWS)),
-        wards=wards,
-        bands=wording.BANDS,
+        wards=services.index.wards(),
+        at=now,
     )
+
+
+def _outside(visitor: Visitor, found: Sequence[WorklistRow]) -> dict[str, RiskRecord | None]:
+    """The outpatient risk of those on the page who are not admitted."""
+    away = [row for row in found if not row.patient.is_admitted]
+    if not away:
+        return {}
+    table = coefficients.table("outpatient", visitor.desk.services.settings)
+    return {
+        row.patient.patient_id: outpatient.estimate(
+            row.patient, row.vitals, row.result, visitor.now, table
+        )
+        for row in away
+    }
 
 
 @routes.get("/models")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -38,6 +40,9 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
+PACKED = {"content-encoding": "gzip", "vary": "accept-encoding"}
+LEAST_PACKED = 8192  # bytes; a page of the worklist shrinks to a tenth
+PACKED_LEVEL = 1  # three milliseconds for such a page; level 6 takes four times as long
 
 
 def segment(text: str) -> str:
@@ -65,12 +70,23 @@ class Pages:
         """One page. `entry` in the context names its own script beside the common one."""
         theme = request.cookies.get(THEME_COOKIE, "")
         entry = context.pop("entry", None)
-        html = self._environment.get_template(template).render(
-            path=request.url.path,
-            theme=theme if theme in THEMES else "",
-            common=self._assets.entry("page"),
-            own=self._assets.entry(entry) if entry else None,
-            research_use=RESEARCH_USE,
-            **context,
+        html = (
+            self._environment.get_template(template)
+            .render(
+                path=request.url.path,
+                theme=theme if theme in THEMES else "",
+                common=self._assets.entry("page"),
+                own=self._assets.entry(entry) if entry else None,
+                research_use=RESEARCH_USE,
+                **context,
+            )
+            .encode()
         )
-        return HTMLResponse(html, status, HEADERS)
+        if len(html) < LEAST_PACKED or "gzip" not in request.headers.get("accept-encoding", ""):
+            return HTMLResponse(html, status, HEADERS)
+        packed = gzip.compress(html, PACKED_LEVEL, mtime=0)
+        return HTMLResponse(packed, status, HEADERS | PACKED)
+
+    def part(self, template: str, **context: Any) -> Markup:
+        """A piece of a page that does not depend on who looks at it."""
+        return Markup(self._environment.get_template(template).render(**context))  # noqa: S704  # escaped by the template

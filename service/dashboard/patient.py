@@ -96,6 +96,12 @@ def hours(risks: Sequence[RiskRecord], wanted: str) -> Hours:
     return Hours(ordered[at], earlier, later, at == len(ids) - 1)
 
 
+def outside(risks: Sequence[RiskRecord]) -> Hours:
+    """The present moment of somebody who is not admitted; before it lies the stay that is over."""
+    ordered = sorted(risks, key=lambda one: (one.at, one.computed_at))
+    return Hours(None, ordered[-1].risk_id if ordered else "", "", True)
+
+
 def account(record: RiskRecord | None, now: datetime, zone: Zone) -> Account | None:
     """Lay out the contributions; None where there is no number to explain."""
     if record is None or record.status != "ok" or record.baseline_log_odds is None:

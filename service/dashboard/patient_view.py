@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
+from service import coefficients, outpatient
 from service.dashboard import patient, review, risk, severity, worklist
 from service.dashboard.course import Window, course
 from service.dashboard.pages import segment
 from service.dashboard.visitor import PageRoute, Visitor, reader
-from service.records import RiskRecord, StudyResult
+from service.records import Patient, RiskRecord, StudyResult
 from service.store.risks import hour_earlier
 
 routes = APIRouter(route_class=PageRoute)
@@ -46,6 +48,14 @@ def patient_page(
     moment = shown.shown.at if shown.shown and not shown.newest else now
     drawn = course(who, risks, results, observations, Window(begins, now, zone))
     said = risk.present(who, newest, now, zone, every)
+    hour = risk.present(who, shown.shown, moment, zone, every)
+    explained = shown.shown
+    if not who.is_admitted:
+        outside = _outpatient(visitor, who, results)
+        said = risk.outpatient(outside, now, zone)
+        newest = None  # of a stay that is over
+        if not at:
+            shown, explained, hour = patient.outside(risks), outside, said
     here = f"/patients/{segment(patient_id)}"
     return visitor.show(
         "patient.html",
@@ -58,9 +68,9 @@ def patient_page(
         interval=patient.interval_of(said),
         change=_change(risks, newest) if said.figure else None,
         hours=shown,
-        hour=risk.present(who, shown.shown, moment, zone, every),
-        hour_at=zone.whole(shown.shown.at) if shown.shown else "",
-        account=patient.account(shown.shown, moment, zone),
+        hour=hour,
+        hour_at=zone.whole(explained.at) if explained else "",
+        account=patient.account(explained, moment, zone),
         companions=[patient.beside(one) for one in newest.companions] if newest else [],
         severity=severity.present(results[-1], now, zone) if results else None,
         notes=_notes(visitor, results[-1]) if results else (),
@@ -72,6 +82,17 @@ def patient_page(
         span=span if span in SPANS else "all",
         spans=SPANS,
     )
+
+
+def _outpatient(
+    visitor: Visitor, who: Patient, results: Sequence[StudyResult]
+) -> RiskRecord | None:
+    """The risk of somebody who is not admitted, at this moment."""
+    services = visitor.desk.services
+    since = visitor.now - outpatient.LOOK_BACK
+    vitals = {one.variable: one for one in services.index.observations(who.patient_id, since=since)}
+    table = coefficients.table("outpatient", services.settings)
+    return outpatient.estimate(who, vitals, results[-1] if results else None, visitor.now, table)
 
 
 def _notes(visitor: Visitor, newest: StudyResult) -> tuple[review.Note, ...]:

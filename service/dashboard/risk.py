@@ -9,12 +9,23 @@ from datetime import datetime, timedelta
 from service.dashboard import figures, wording
 from service.dashboard.figures import Percent
 from service.dashboard.moments import Zone, age
-from service.records import Patient, RiskInput, RiskRecord, risk_band
+from service.records import (
+    CORE_INPUTS,
+    Patient,
+    RiskInput,
+    RiskRecord,
+    base_variable,
+    risk_band,
+)
 
 LEAST_CHANGE = 0.0005  # half of the last digit shown
 SHOWN_REASONS = 3
 LEAST_LOG_ODDS = 0.005
-NOT_ADMITTED = "Not admitted: the risk is computed for admitted patients only"
+OUTPATIENT_INPUTS = 30  # variables of that model
+NOT_ADMITTED = "Not admitted: the risk of ventilation is computed for admitted patients only"
+NO_INTERVAL = "The result came without an interval and is not shown"
+NOTHING_LATELY = "Not admitted, and nothing was measured or scored within three days"
+VENTILATION, OUTPATIENT = "Ventilation within 12 h", "Intensive care, ventilation or death"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,8 @@ class Risk:
     ----------
     figure : None where no number may be shown; `why_not` says why.
     film : the risk without the film's severity, None where no film went in.
+    outcome : what the probability is of.
+    basis : what a reader must know of the number beside its interval, "" for nothing.
     grey : the number rests on old or missing inputs, or is itself old; `notes` say which.
     """
 
@@ -67,6 +80,40 @@ class Risk:
     age: str
     model: str
     film: Film | None = None
+    outcome: str = VENTILATION
+    basis: str = ""
+
+
+def outpatient(record: RiskRecord | None, now: datetime, zone: Zone) -> Risk:
+    """What is shown of somebody who is not admitted: another outcome, no band, nothing monitored.
+
+    The model answers without vital signs too: values that are not known widen the interval.
+    """
+    figure = None
+    if record is not None and record.status == "ok":
+        figure = figures.percent(record.probability, record.low, record.high)
+    if record is None or figure is None:
+        why = (record.reason or NO_INTERVAL) if record else NOTHING_LATELY
+        return Risk(
+            None, 0.0, 0.0, 0.0, "unknown", "", False, (), why, "", "", "", outcome=OUTPATIENT
+        )
+    unknown = len(record.missing)
+    return Risk(
+        figure=figure,
+        probability=record.probability or 0.0,
+        low=record.low or 0.0,
+        high=record.high or 0.0,
+        band="unknown",
+        band_word="",
+        grey=False,
+        notes=(),
+        why_not="",
+        at=zone.shown(record.at, now),
+        age=age(record.at, now),
+        model=record.model,
+        outcome=OUTPATIENT,
+        basis=f"{unknown} of {OUTPATIENT_INPUTS} inputs not known: typical values",
+    )
 
 
 def present(
@@ -121,33 +168,28 @@ def _figure(patient: Patient, record: RiskRecord | None) -> Percent | None:
     return figures.percent(record.probability, record.low, record.high)
 
 
-def is_admitted(patient: Patient) -> bool:
-    """Whether somebody lies on a ward now, as far as Carina was told."""
-    return patient.admitted_at is not None and patient.discharged_at is None
-
-
 def _why_not(patient: Patient, record: RiskRecord | None, now: datetime, zone: Zone) -> str:
     if patient.ventilated_since is not None:
         since = zone.shown(patient.ventilated_since, now)
         return f"Ventilated since {since}: nothing to predict"
-    if record is None and not is_admitted(patient):
+    if record is None and not patient.is_admitted:
         return NOT_ADMITTED
     if record is None:
         return "Not computed yet: no vital signs have arrived"
     if record.status != "ok":
         return record.reason.replace("_", " ") or "The model declined to answer"
-    return "The result came without an interval and is not shown"
+    return NO_INTERVAL
 
 
 def _notes(record: RiskRecord, now: datetime, every: timedelta) -> tuple[str, ...]:
-    ages = {wording.base(one.variable): one.observed_at for one in record.inputs}
-    old = dict.fromkeys(wording.base(name) for name in record.stale)
+    ages = {base_variable(one.variable): one.observed_at for one in record.inputs}
+    old = dict.fromkeys(base_variable(name) for name in record.stale)
     notes = []
     for name in old:
         measured = ages.get(name)
         passed = f"{age(measured, now)} old" if measured else "too old"
         notes.append(f"{wording.variable(name)} {passed}")
-    missing = [name for name in wording.CORE_INPUTS if name in record.missing and name not in old]
+    missing = [name for name in CORE_INPUTS if name in record.missing and name not in old]
     notes += [f"{wording.variable(name)} missing" for name in missing]
     if now - record.at > 2 * every:
         notes.append(f"computed {age(record.at, now)} ago")
@@ -156,8 +198,8 @@ def _notes(record: RiskRecord, now: datetime, every: timedelta) -> tuple[str, ..
 
 def missing_words(record: RiskRecord) -> tuple[str, ...]:
     """Inputs that the model filled with typical values."""
-    old = {wording.base(name) for name in record.stale}
-    bases = dict.fromkeys(wording.base(name) for name in record.missing)
+    old = {base_variable(name) for name in record.stale}
+    bases = dict.fromkeys(base_variable(name) for name in record.missing)
     return tuple(wording.variable(name) for name in bases if name not in old)
 
 
@@ -200,7 +242,7 @@ def together(inputs: Sequence[RiskInput]) -> list[RiskInput]:
     """
     groups: dict[str, list[RiskInput]] = {}
     for one in inputs:
-        groups.setdefault(wording.base(one.variable), []).append(one)
+        groups.setdefault(base_variable(one.variable), []).append(one)
     return [_merged(name, terms) for name, terms in groups.items()]
 
 

@@ -22,6 +22,7 @@ from service.dashboard.assets import Assets
 from service.dashboard.film import Films
 from service.dashboard.moments import Zone
 from service.dashboard.pages import Pages
+from service.dashboard.shared import Shared
 from service.dashboard.viewings import Viewings
 from service.dashboard.visitor import Desk, PageRoute
 
@@ -39,7 +40,8 @@ def router(services: Services, assets: Assets | None = None) -> APIRouter:
     """
     built = assets or Assets.load()
     zone = Zone.named(services.settings.time_zone)
-    desk = Desk(services, Pages(built), zone, Viewings(), Films(services.objects.get))
+    shared: Shared[lists.Page] = Shared(services.index)
+    desk = Desk(services, Pages(built), zone, Viewings(), Films(services.objects.get), shared)
 
     def hand_over(request: Request) -> None:
         request.state.desk = desk

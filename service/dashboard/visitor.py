@@ -19,6 +19,7 @@ from service.context import Services
 from service.dashboard.film import Films
 from service.dashboard.moments import Zone
 from service.dashboard.pages import HEADERS, Pages
+from service.dashboard.shared import Shared
 from service.dashboard.viewings import Viewings
 from service.errors import CarinaError, NotAllowedError, NotAuthenticatedError
 from service.records import Role, User
@@ -48,6 +49,7 @@ class Desk:
     zone: Zone
     viewings: Viewings
     films: Films
+    lists: Shared[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +112,9 @@ class Visitor:
 
     def show(self, template: str, status: int = 200, **context: Any) -> Response:
         """A page for this user."""
+        now = self.desk.zone.shown(self.now, self.now)
         return self.desk.pages.show(
-            self.request,
-            template,
-            status,
-            user=self.user,
-            now=self.desk.zone.shown(self.now, self.now),
-            **context,
+            self.request, template, status, **{"user": self.user, "now": now, **context}
         )
 
 

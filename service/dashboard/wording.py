@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+
+from service.records import window_of
 
 ZONES: Final = MappingProxyType(
     {
@@ -37,9 +38,6 @@ VITALS: Final = MappingProxyType(
 """Short names, in the order in which the worklist shows them."""
 
 CHARTED: Final = (*VITALS, "temperature", "gcs")
-
-CORE_INPUTS: Final = ("respiratory_rate", "spo2", "heart_rate")
-"""Without these a ventilation risk rests on typical values: the pages grey it."""
 
 VARIABLES: Final = MappingProxyType(
     {
@@ -85,20 +83,15 @@ STATISTICS: Final = MappingProxyType(
         "change": "change over",
     }
 )
-_WINDOW = re.compile(rf"_({'|'.join(STATISTICS)})_(\d+)h$")
-
-
-def base(name: str) -> str:
-    """The measured variable behind a statistic of it."""
-    return _WINDOW.sub("", name)
 
 
 def variable(name: str) -> str:
     """A variable in words; the window of a statistic is spelled out."""
-    window = _WINDOW.search(name)
+    window = window_of(name)
     if window is None:
         return VARIABLES.get(name, name.replace("_", " ").capitalize())
-    return f"{variable(base(name))}, {STATISTICS[window[1]]} {window[2]} h"
+    base, statistic, hours = window
+    return f"{variable(base)}, {STATISTICS[statistic]} {hours} h"
 
 
 def spelled(text: str) -> str:

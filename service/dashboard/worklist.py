@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from service.dashboard import figures, risk, severity, shapes, wording
 from service.dashboard.moments import Zone, age, years
 from service.dashboard.risk import Reason, Risk
 from service.dashboard.severity import Severity
 from service.dashboard.shapes import Frame, Interval
-from service.records import Observation, Patient, WorklistRow
+from service.records import Observation, Patient, RiskRecord, WorklistRow
+from service.store.worklist import REAL_RISE
 
 COURSE = timedelta(hours=48)
 COURSE_HEIGHT = 40.0
 OLD_VITAL = timedelta(hours=4)
 MOST_VITALS = 6
-REAL_RISE = 0.02  # two percentage points within the hour are called out
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +122,26 @@ def vital(observation: Observation, now: datetime) -> Vital:
     )
 
 
-def rows(
-    found: Sequence[WorklistRow], now: datetime, zone: Zone, expected_every: timedelta
+def rows(  # one page and what it is read with
+    found: Sequence[WorklistRow],
+    now: datetime,
+    zone: Zone,
+    expected_every: timedelta,
+    outside: Mapping[str, RiskRecord | None] = MappingProxyType({}),
 ) -> Worklist:
-    """Prepare one page of the worklist."""
-    risks = [risk.present(r.patient, r.risk, now, zone, expected_every) for r in found]
+    """Prepare one page of the worklist.
+
+    Parameters
+    ----------
+    outside : the outpatient risk of those who are not admitted, by patient.
+    """
+    found = [_not_monitored(r, outside) for r in found]
+    risks = [
+        risk.present(r.patient, r.risk, now, zone, expected_every)
+        if r.patient.is_admitted
+        else risk.outpatient(r.risk, now, zone)
+        for r in found
+    ]
     points = [p for r in found for _, p in r.risk_course]
     axes = Axes(
         shapes.axis_end(max((one.high for one in risks), default=0.0)),
@@ -138,6 +154,14 @@ def rows(
     return Worklist(
         prepared, f"{100 * axes.interval:.0f}", f"{100 * axes.course:.0f}", round(height, 2)
     )
+
+
+def _not_monitored(row: WorklistRow, outside: Mapping[str, RiskRecord | None]) -> WorklistRow:
+    """Who is not admitted has no course of ventilation risk any more, but an outpatient's risk."""
+    if row.patient.is_admitted:
+        return row
+    now = outside.get(row.patient.patient_id)
+    return replace(row, risk=now, risk_course=(), risk_change=None)
 
 
 def _row(row: WorklistRow, shown: Risk, axes: Axes, now: datetime, zone: Zone) -> Row:
@@ -195,8 +219,10 @@ def _shared_age(vitals: Sequence[Vital]) -> str:
 
 def _flags(row: WorklistRow, shown: Risk, said: Severity | None, now: datetime) -> tuple[Flag, ...]:
     flags = []
-    if not risk.is_admitted(row.patient):
-        flags.append(Flag("Not admitted", "plain", risk.NOT_ADMITTED))
+    if not row.patient.is_admitted:
+        left = row.patient.discharged_at is not None
+        word = "Discharged" if left else "Outpatient"
+        flags.append(Flag(word, "plain", risk.NOT_ADMITTED))
     if row.patient.ventilated_since is not None:
         flags.append(Flag("Ventilated", "plain", shown.why_not))
     worse_film = said is not None and said.change is not None and said.change.direction == "worse"

@@ -56,13 +56,16 @@ ILL = {
 class Course:
     """How ill somebody is over three days: 0 as WELL, 1 as ILL.
 
-    `last_hours_ago` is the age of the newest reading, `without` names what is not measured.
+    `last_hours_ago` is the age of the newest reading, `without` names what is not measured,
+    `hours` is how long ago the first reading was taken, `still` what goes on being measured.
     """
 
     then: float
     now: float
     last_hours_ago: int = 0
     without: tuple[str, ...] = ()
+    hours: int = 72
+    still: tuple[str, ...] = ()
 
 
 COURSES = {
@@ -72,11 +75,14 @@ COURSES = {
     "steady": Course(0.2, 0.2),
     "high_flow": Course(0.55, 0.75),
     "well": Course(0.0, 0.03),
-    "stale": Course(0.3, 0.4, last_hours_ago=9),
+    "stale": Course(0.3, 0.4, last_hours_ago=7, still=("heart_rate",)),
     "ventilated": Course(0.5, 1.0, last_hours_ago=1),
     "no_saturation": Course(0.3, 0.45, without=("spo2",)),
+    "new": Course(0.5, 0.6, hours=0),
+    "clinic_ill": Course(0.6, 0.6, last_hours_ago=2, hours=2),
+    "clinic_well": Course(0.05, 0.05, last_hours_ago=3, hours=3),
+    "clinic_film": Course(0.0, 0.0, without=tuple(UNITS)),
 }
-HOURS = 72
 
 
 def readings(patient_id: str, course: str, now: datetime) -> Iterator[dict[str, object]]:
@@ -88,11 +94,13 @@ def readings(patient_id: str, course: str, now: datetime) -> Iterator[dict[str, 
     """
     plan = COURSES[course]
     rng = np.random.default_rng(int.from_bytes(patient_id.encode()[-4:], "big"))
-    for hours_ago in range(HOURS, plan.last_hours_ago - 1, -1):
-        share = plan.then + (plan.now - plan.then) * (1 - hours_ago / HOURS) ** 1.5
+    for hours_ago in range(plan.hours, -1 if plan.still else plan.last_hours_ago - 1, -1):
+        passed = 1 - hours_ago / plan.hours if plan.hours else 1.0
+        share = plan.then + (plan.now - plan.then) * passed**1.5
         at = now - timedelta(hours=hours_ago, minutes=int(rng.integers(0, 12)))
         for variable, unit in UNITS.items():
-            if variable in plan.without:
+            over = hours_ago < plan.last_hours_ago and variable not in plan.still
+            if over or variable in plan.without:
                 continue
             yield {
                 "patient_id": patient_id,

@@ -69,9 +69,11 @@ class Journal(Database):
 
     def add_audits(self, events: Sequence[AuditEvent]) -> None:
         """Write audit rows that belong together, all or none."""
+        if not events:
+            return
+        rows = [payloads.columns(event) for event in events]
         with self._write() as connection:
-            for event in events:
-                write_audit(connection, event)
+            connection.execute(insert(AUDITS), rows)
 
     def audits(
         self,

@@ -22,18 +22,24 @@ CURRENT = RESULTS.c.superseded_by.is_(None)
 def point_at_newest(connection: Connection, patient_id: str) -> None:
     """Repeat the current result of the patient's newest study where the worklist sorts by it."""
     query = (
-        select(RESULTS.c.result_id, RESULTS.c.severity)
+        select(RESULTS)
         .join(STUDIES, STUDIES.c.study_uid == RESULTS.c.study_uid)
         .where(RESULTS.c.patient_id == patient_id, CURRENT)
         .order_by(*NEWEST_FIRST)
         .limit(1)
     )
     row = connection.execute(query).first()
-    extent = row.severity["extent"] if row and row.severity else None
     connection.execute(
         update(PATIENTS)
         .where(PATIENTS.c.patient_id == patient_id)
-        .values(newest_result_id=row.result_id if row else None, newest_extent=extent)
+        .values(
+            newest_result_id=row.result_id if row else None,
+            newest_extent=row.severity["extent"] if row and row.severity else None,
+            newest_status=row.status if row else None,
+            newest_at=row.acquired_at if row else None,
+            newest_trend=row.change["extent_change"] if row and row.change else None,
+            newest_worse=bool(row and row.change and row.change["low"] > 0),
+        )
     )
 
 

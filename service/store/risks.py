@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, delete, insert, select, tuple_, update
 
 from service.errors import NotFoundError
-from service.records import AuditEvent, Observation, Patient, RiskRecord
+from service.records import AuditEvent, Observation, Patient, RiskRecord, lacks_core, strongest
 from service.store import payloads
 from service.store.database import Database, advisory_lock, upsert
 from service.store.identifiers import leads_to, lock_patient, make_known
@@ -270,22 +270,34 @@ def _point_at_risk(connection: Connection, record: RiskRecord) -> None:
         "risk_at": record.at,
         "risk_probability": record.probability,
         "risk_change": _change(connection, record),
+        **_sorted_by(record),
     }
     connection.execute(update(PATIENTS).where(patient).values(values))
+
+
+def _sorted_by(record: RiskRecord | None) -> dict[str, Any]:
+    """What the worklist sorts by beside the number."""
+    if record is None:
+        return {"risk_reason": None, "risk_doubtful": None}
+    doubtful = bool(record.stale) or lacks_core(record.missing)
+    return {"risk_reason": strongest(record.inputs), "risk_doubtful": doubtful}
 
 
 def point_at_newest_risk(connection: Connection, patient_id: str) -> None:
     """Repeat the newest risk where the worklist sorts; its change is told by the next one."""
     query = select(RISKS).where(RISKS.c.patient_id == patient_id)
-    row = connection.execute(query.order_by(RISKS.c.at.desc(), RISKS.c.computed_at.desc())).first()
+    newest = query.order_by(RISKS.c.at.desc(), RISKS.c.computed_at.desc()).limit(1)
+    row = connection.execute(newest).mappings().first()
+    record = payloads.risk(row) if row is not None else None
     connection.execute(
         update(PATIENTS)
         .where(PATIENTS.c.patient_id == patient_id)
         .values(
-            risk_id=row.risk_id if row else None,
-            risk_at=row.at if row else None,
-            risk_probability=row.probability if row else None,
+            risk_id=record.risk_id if record else None,
+            risk_at=record.at if record else None,
+            risk_probability=record.probability if record else None,
             risk_change=None,
+            **_sorted_by(record),
         )
     )
 

@@ -96,6 +96,13 @@ PATIENTS = Table(
     Column("risk_change", Float),
     Column("newest_result_id", Key),
     Column("newest_extent", Float),
+    # The variable that moved the risk most; whether inputs of it are old or missing.
+    Column("risk_reason", Text),
+    Column("risk_doubtful", Boolean),
+    Column("newest_status", String(16)),
+    Column("newest_at", UtcDateTime),
+    Column("newest_trend", Float),
+    Column("newest_worse", Boolean),
     Index("ix_patients_ward", "ward"),
     Index(
         "ix_patients_worklist",

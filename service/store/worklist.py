@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, or_, select
 
 from service.errors import UsageError
 from service.records import RISK_BANDS, Observation, Patient, RiskRecord, StudyResult, WorklistRow
@@ -16,15 +16,30 @@ from service.store.images import narrowed
 from service.store.tables import OBSERVATIONS, PATIENTS, RESULTS, RISKS, VITALS
 
 COURSE = timedelta(hours=48)
-Sort = Literal["risk", "change", "severity", "name", "ward", "admitted"]
-SORTS: dict[str, tuple[ColumnElement[Any], ...]] = {
+EVER = datetime(1, 1, 2, tzinfo=UTC)
+REAL_RISE = 0.02  # two percentage points within the hour are called out
+
+Who = Literal["admitted", "outpatients", "everybody"]
+Sort = Literal[
+    "risk", "change", "reason", "severity", "trend", "film", "name", "ward", "admitted", "flags",
+    "vitals", "respiratory_rate", "spo2", "fio2", "oxygen_flow", "heart_rate", "mean_bp",
+    "systolic_bp", "temperature",
+]  # fmt: skip
+Keys = tuple[ColumnElement[Any], ...]
+SORTS: dict[str, Keys] = {
     "risk": (PATIENTS.c.risk_probability,),
     "change": (PATIENTS.c.risk_change,),
+    "reason": (PATIENTS.c.risk_reason,),
     "severity": (PATIENTS.c.newest_extent,),
-    "name": (PATIENTS.c.name,),
+    "trend": (PATIENTS.c.newest_trend,),
+    "film": (PATIENTS.c.newest_at,),
+    "name": (func.lower(PATIENTS.c.name),),
     "ward": (PATIENTS.c.ward, PATIENTS.c.bed),
     "admitted": (PATIENTS.c.admitted_at,),
 }
+"""Sorts that need nothing but the row of the patient; see `_ordered` for the others."""
+VALUES = frozenset(get_args(Sort)) - SORTS.keys() - {"flags", "vitals"}
+"""Sorts by the newest value of a vital sign."""
 
 
 def _in_band(band: str) -> ColumnElement[bool]:
@@ -39,14 +54,53 @@ def _in_band(band: str) -> ColumnElement[bool]:
     return and_(risk >= least[band], risk < min(above)) if above else risk >= least[band]
 
 
-def _ordered(query: Select[Any], sort: str, descending: bool) -> Select[Any]:
+def _ordered(query: Select[Any], sort: str, descending: bool, overdue: datetime) -> Select[Any]:
     """Order by what was asked, patients without a value last, ties by identifier."""
-    if sort not in SORTS:
-        raise UsageError(f"expected one of {list(SORTS)}, found {sort!r}; choose a column")
-    for column in SORTS[sort]:
-        order = column.desc() if descending else column.asc()
-        query = query.order_by(column.is_(None), order)
+    if sort in SORTS:
+        keys = SORTS[sort]
+    elif sort == "flags":
+        keys = (_calls(overdue), PATIENTS.c.newest_at)
+    elif sort == "vitals":
+        query, keys = _with_newest(query)
+    elif sort in VALUES:
+        query, keys = _with_value(query, sort)
+    else:
+        raise UsageError(f"expected one of {get_args(Sort)}, found {sort!r}; choose a column")
+    for key in keys:
+        query = query.order_by(key.is_(None), key.desc() if descending else key.asc())
     return query.order_by(PATIENTS.c.patient_id)
+
+
+def _calls(overdue: datetime) -> ColumnElement[int]:
+    """How much a row's flags ask for a look: worsening, then old or missing inputs, then refused.
+
+    A patient on a ventilator has no number that could rise or go stale.
+    """
+    numbered = and_(PATIENTS.c.ventilated_since.is_(None), PATIENTS.c.risk_probability.is_not(None))
+    rises = and_(numbered, PATIENTS.c.risk_change >= REAL_RISE)
+    doubtful = and_(numbered, or_(PATIENTS.c.risk_doubtful, PATIENTS.c.risk_at < overdue))
+    return (
+        case((or_(rises, PATIENTS.c.newest_worse), 8), else_=0)
+        + case((doubtful, 4), else_=0)
+        + case((PATIENTS.c.newest_status.in_(("refused", "failed")), 2), else_=0)
+        + case((PATIENTS.c.ventilated_since.is_not(None), 1), else_=0)
+    )
+
+
+def _with_newest(query: Select[Any]) -> tuple[Select[Any], Keys]:
+    """Join the moment at which anything was last measured."""
+    newest = func.max(VITALS.c.observed_at).label("observed_at")
+    of_each = select(VITALS.c.patient_id, newest).group_by(VITALS.c.patient_id).subquery()
+    joined = query.outerjoin(of_each, of_each.c.patient_id == PATIENTS.c.patient_id)
+    return joined, (of_each.c.observed_at,)
+
+
+def _with_value(query: Select[Any], variable: str) -> tuple[Select[Any], Keys]:
+    """Join the newest value of one vital sign."""
+    of_patient = and_(VITALS.c.patient_id == PATIENTS.c.patient_id, VITALS.c.variable == variable)
+    joined = query.outerjoin(VITALS, of_patient)
+    joined = joined.outerjoin(OBSERVATIONS, OBSERVATIONS.c.number == VITALS.c.number)
+    return joined, (OBSERVATIONS.c.value,)
 
 
 class Worklist(Database):
@@ -58,30 +112,38 @@ class Worklist(Database):
         ward: str | None = None,
         band: str | None = None,
         search: str = "",
-        everybody: bool = False,
+        who: Who = "admitted",
         sort: str = "risk",
         descending: bool = True,
         limit: int = 50,
         offset: int = 0,
         now: datetime,
+        overdue: datetime | None = None,
     ) -> tuple[tuple[WorklistRow, ...], int]:
         """Give one page of the admitted patients, and how many there are on all pages.
 
         Parameters
         ----------
-        everybody : patients who are not admitted as well.
+        who : "outpatients" are those who are not admitted.
         band : a name of `records.RISK_BANDS`, "unknown", or None for all.
-        sort : "risk", "change", "severity", "name", "ward" or "admitted".
+        sort : "vitals" is the moment of the newest value, "film" that of the newest film, "trend"
+            its change, "flags" how much the flags ask for a look; the others are values.
         now : the risk course covers the 48 hours before.
+        overdue : an older risk should have been computed again ("flags" alone); None: none.
         """
-        page = narrowed(select(PATIENTS), search, ward, admitted=None if everybody else True)
+        admitted = {"admitted": True, "outpatients": False, "everybody": None}[who]
+        page = narrowed(select(PATIENTS.c.patient_id), search, ward, admitted)
         if band:
             page = page.where(_in_band(band))
-        count = select(func.count()).select_from(page.subquery())
-        ordered = _ordered(page, sort, descending).limit(limit).offset(offset)
+        count = page.with_only_columns(func.count())
+        ordered = _ordered(page, sort, descending, overdue or EVER)
+        ordered = ordered.limit(limit).offset(offset)
         with self._read() as connection:
             total = connection.execute(count).scalar_one()
-            return _complete(connection, connection.execute(ordered).all(), now), total
+            ids = connection.execute(ordered).scalars().all()  # sorting whole rows takes longer
+            whole = connection.execute(select(PATIENTS).where(PATIENTS.c.patient_id.in_(ids)))
+            rows = {row.patient_id: row for row in whole}
+            return _complete(connection, [rows[one] for one in ids], now), total
 
 
 def _complete(

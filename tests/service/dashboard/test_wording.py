@@ -6,7 +6,7 @@ from models.refusal import REFUSAL_CODES
 from models.severity.zones import ZONES
 from risk.features import VENTILATION
 from service.dashboard import wording
-from service.records import RISK_BANDS
+from service.records import RISK_BANDS, base_variable
 
 
 def test_every_refusal_says_what_is_wrong_and_what_to_do() -> None:
@@ -21,4 +21,4 @@ def test_zones_and_bands_are_those_of_the_models() -> None:
 
 def test_every_input_of_the_ventilation_model_has_words() -> None:
     for variable in VENTILATION:
-        assert wording.base(variable.name) in wording.VARIABLES, variable.name
+        assert base_variable(variable.name) in wording.VARIABLES, variable.name

@@ -16,7 +16,8 @@ ZONE = Zone.named("UTC")
 HOUR = timedelta(hours=1)
 RECORD = risk_record(WARD[0], NOW, 0.31)
 VITALS = {one.variable: one for one in observations(WARD[0])}
-ROW = WorklistRow(Patient("P-1001", "OKAFOR^ADAEZE"), RECORD, ((NOW, 0.31),), 0.09, None, VITALS)
+WHO = Patient("P-1001", "OKAFOR^ADAEZE", admitted_at=NOW - 50 * HOUR)
+ROW = WorklistRow(WHO, RECORD, ((NOW, 0.31),), 0.09, None, VITALS)
 
 
 def shown(row: WorklistRow) -> worklist.Row:
@@ -32,12 +33,25 @@ def test_no_change_is_told_apart_from_no_value_an_hour_ago(
     assert shown(replace(ROW, risk_change=change)).change == said
 
 
-def test_somebody_who_is_not_admitted_is_said_so_and_has_no_risk() -> None:
-    row = shown(replace(ROW, risk=None))
-    assert "Not admitted" in [flag.word for flag in row.flags]
-    assert row.risk.why_not.startswith("Not admitted")
-    admitted = shown(replace(ROW, patient=replace(ROW.patient, admitted_at=NOW), risk=None))
-    assert "Not admitted" not in [flag.word for flag in admitted.flags]
+def test_somebody_who_is_not_admitted_keeps_no_risk_of_an_earlier_stay() -> None:
+    for patient, word in (
+        (replace(WHO, admitted_at=None), "Outpatient"),
+        (replace(WHO, discharged_at=NOW), "Discharged"),
+    ):
+        row = shown(replace(ROW, patient=patient))
+        assert word in [flag.word for flag in row.flags]
+        assert row.risk.why_not.startswith("Not admitted")
+        assert (row.risk.figure, row.course, row.change) == (None, "", None)
+    assert not {"Outpatient", "Discharged"} & {flag.word for flag in shown(ROW).flags}
+
+
+def test_an_outpatient_has_the_risk_of_the_outpatient_model_and_no_band() -> None:
+    away = replace(ROW, patient=replace(WHO, admitted_at=None))
+    page = worklist.rows([away], NOW, ZONE, HOUR, {"P-1001": RECORD})
+    assert page.rows[0].risk.outcome == "Intensive care, ventilation or death"
+    assert page.rows[0].risk.figure
+    assert page.rows[0].risk.figure.figure == "31"
+    assert page.rows[0].risk.band_word == ""
 
 
 def test_all_rows_of_a_page_share_one_axis_that_holds_every_interval() -> None:

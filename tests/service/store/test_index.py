@@ -420,7 +420,7 @@ def test_the_worklist_is_ranked_filtered_and_paged(index: Index) -> None:
     assert names(ward="W1") == "BA"
     assert names(search="n^d") == "D"
     assert names(search="n^f") == ""
-    assert names(search="n^f", everybody=True) == "F"
+    assert names(search="n^f", who="everybody") == "F"
     assert names(band="high") == "BE"
     assert names(band="medium") == "D"
     assert names(band="low") == "A"
@@ -430,6 +430,81 @@ def test_the_worklist_is_ranked_filtered_and_paged(index: Index) -> None:
     for wrong in ({"sort": "mood"}, {"band": "purple"}):
         with pytest.raises(UsageError):
             names(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("sort", "ascending"),
+    [
+        ("reason", "BAC"),
+        ("severity", "ABC"),
+        ("trend", "BAC"),
+        ("film", "BAC"),
+        ("spo2", "BAC"),
+        ("vitals", "ABC"),
+        ("flags", "CBA"),
+        ("admitted", "ABC"),
+    ],
+)
+def test_the_worklist_sorts_by_every_column_with_unknown_ones_last(
+    index: Index, sort: str, ascending: str
+) -> None:
+    plan = (  # extent, its change, hours since the film, SpO2, hours since it, strongest input
+        ("A", 1.0, 0.5, 2, 96.0, 3, "spo2"),
+        ("B", 2.0, -0.5, 8, 88.0, 1, "heart_rate"),
+    )
+    for name, extent, change, film_h, spo2, vital_h, reason in plan:
+        patient = Patient(name, f"N^{name}", admitted_at=NOW - (9 if name == "A" else 8) * HOUR)
+        uid, taken = f"1.2.{name}", NOW - film_h * HOUR
+        film = replace(FILM, study_uid=uid, sop_instance_uid=f"{uid}.1", sha256=uid.ljust(64, "0"))
+        index.add_instance(film, Study(uid, name, taken, taken), patient, AUDIT)
+        index.put_patient(patient, AUDIT)
+        assert RESULT.severity
+        assert RESULT.change
+        index.add_result(
+            replace(
+                RESULT,
+                result_id=name,
+                study_uid=uid,
+                patient_id=name,
+                acquired_at=taken,
+                severity=replace(RESULT.severity, extent=extent),
+                change=replace(RESULT.change, extent_change=change, low=change - 0.1),
+            ),
+            AUDIT,
+        )
+        at = NOW - vital_h * HOUR
+        index.add_observations([Observation(f"o{name}", name, "spo2", spo2, "%", at, at, "x")])
+        moved = RiskInput(f"{reason}_mean_6h", "", 1.0, "", 2.0, at, False, "")
+        index.add_risk(
+            replace(risk(NOW, 0.1, name), inputs=(moved,), stale=("spo2",) if name == "B" else ())
+        )
+    index.put_patient(Patient("C", "N^C", admitted_at=NOW), AUDIT)
+
+    def names(descending: bool) -> str:
+        rows, _ = index.worklist(now=NOW, sort=sort, descending=descending)
+        return "".join(row.patient.patient_id for row in rows)
+
+    assert names(False) == ascending
+    known = [one for one in ascending if one != "C" or sort in {"admitted", "flags"}]
+    assert names(True) == "".join(reversed(known)) + ("C" if "C" not in known else "")
+
+
+def test_an_index_of_an_older_program_learns_what_the_worklist_sorts_by(filled: Index) -> None:
+    filled.put_patient(replace(PATIENT, admitted_at=NOW), AUDIT)
+    filled.add_result(RESULT, AUDIT)
+    moved = RiskInput("spo2_mean_6h", "", 1.0, "", 2.0, NOW, False, "")
+    filled.add_risk(replace(risk(NOW, 0.1), inputs=(moved,), stale=("spo2",)))
+
+    def kept() -> Any:
+        with filled._read() as connection:
+            return connection.execute(text("SELECT * FROM patients")).mappings().all()
+
+    before = kept()
+    filled.step_back("0004")
+    filled.migrate()
+    (after,) = kept()
+    assert dict(after) == dict(before[0])
+    assert (after["risk_reason"], after["newest_status"]) == ("spo2", "ok")
 
 
 def test_a_result_for_the_newest_study_is_what_the_worklist_shows(filled: Index) -> None:

@@ -93,7 +93,7 @@ def test_old_values_and_risks_go_and_the_newest_are_pointed_at(house: House) -> 
     assert apply(house, Keep(observations_days=30)).values == {"P1": 2, "P2": 1}
     assert [one.value for one in house.index.observations("P1")] == [90]
     assert [one.probability for one in house.index.risks("P1")] == [0.4]
-    rows, _ = house.index.worklist(everybody=True, now=NOW)
+    rows, _ = house.index.worklist(who="everybody", now=NOW)
     assert [(one.patient.patient_id, one.vitals["spo2"].value) for one in rows] == [("P1", 90)]
 
 

@@ -3,7 +3,7 @@
 import { drawCourse, type Course } from "./charts/course";
 import { pageData } from "./data";
 import { addShortcuts } from "./keys";
-import { follow } from "./live/news";
+import { about, follow } from "./live/news";
 import { fetchPage, takeParts, timeOf } from "./live/parts";
 
 let course = pageData<Course>("course");
@@ -45,4 +45,4 @@ addShortcuts([
   { keys: ["n"], says: "Contributions now", run: () => go("last") },
   { keys: ["b"], says: "Back to the worklist", run: () => location.assign("/") },
 ]);
-follow(refresh, document.body.dataset["patient"]);
+follow(refresh, about(document.body.dataset["patient"]));

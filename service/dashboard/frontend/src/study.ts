@@ -2,7 +2,7 @@
 
 import { pageData, required } from "./data";
 import { addShortcuts } from "./keys";
-import { follow } from "./live/news";
+import { about, follow } from "./live/news";
 import { fetchPage, timeOf } from "./live/parts";
 import { Blink, PACE_S } from "./viewer/blink";
 import type { Mode, StudyData, Tool } from "./viewer/data";
@@ -229,4 +229,4 @@ follow(async () => {
   const notice = document.querySelector<HTMLElement>("[data-amended]");
   if (notice) notice.hidden = shown === newest;
   return timeOf(page);
-}, document.body.dataset["patient"]);
+}, about(document.body.dataset["patient"]));

@@ -50,4 +50,5 @@ addShortcuts([
   { keys: ["Enter"], says: "Open the patient", run: () => (document.activeElement as HTMLElement | null)?.click() },
   { keys: ["/"], says: "Search", run: () => required<HTMLInputElement>("input[type=search]").focus() },
 ]);
-follow(refresh);
+/** Others than those shown can only come onto this page by their order. */
+follow(refresh, (patient) => (document.querySelector(`[data-row="${CSS.escape(patient)}"]`) ? "here" : "near"));

@@ -1,7 +1,8 @@
 // Server-sent events: tells when something is new, and says so when it can no longer tell.
 
+import { waitBefore, type Concern } from "./pace";
+
 const KINDS = ["result", "risk", "patient", "study", "reset"] as const;
-const QUIET_MS = 400; // a study brings several pieces of news at once
 const REFRESH_MS = 60_000; // ages grow even when nothing new arrives
 
 export interface News {
@@ -24,15 +25,27 @@ function say(state: "on" | "off" | "wait", text: string): void {
   if (words) words.textContent = text;
 }
 
-/** Call `refresh` soon after news (of `patient`, where given) and at least once a minute. */
-export function follow(refresh: () => Promise<string>, patient?: string, quietMs = QUIET_MS): void {
+/** For a page about one patient: news of others is none of its business. */
+export function about(patient: string | undefined): (heard: string) => Concern {
+  return (heard) => (!patient || heard === patient ? "here" : "elsewhere");
+}
+
+/**
+ * Call `refresh` soon after news that concerns what is shown, later after news that may bring
+ * something onto the page, and at least once a minute.
+ */
+export function follow(refresh: () => Promise<string>, concern: (patient: string) => Concern): void {
   let timer: number | undefined;
+  let due = Infinity;
+  let last = -Infinity;
   let connected = false;
   let lastTime = "";
   const state = (): void =>
     connected ? say("on", `Live · ${lastTime}`) : say("wait", `As of ${lastTime}, renewed each minute`);
   const run = async (): Promise<void> => {
-    timer = undefined;
+    window.clearTimeout(timer);
+    due = Infinity;
+    last = performance.now();
     try {
       lastTime = await refresh();
       state();
@@ -40,12 +53,17 @@ export function follow(refresh: () => Promise<string>, patient?: string, quietMs
       say("off", lastTime ? `Not updated since ${lastTime}` : "Not updating");
     }
   };
-  const soon = (): void => {
-    timer ??= window.setTimeout(() => void run(), quietMs); // news without a pause must not hold it up
+  const soon = (how: Concern): void => {
+    const wait = waitBefore(how, performance.now() - last, Math.random());
+    const at = performance.now() + wait;
+    if (at >= due) return; // of no interest, or one that comes sooner is on its way
+    due = at;
+    window.clearTimeout(timer);
+    timer = window.setTimeout(() => void run(), wait);
   };
   const heard = (event: MessageEvent<unknown>): void => {
-    const about = patientOf(event);
-    if (!patient || !about || about === patient) soon();
+    const patient = patientOf(event);
+    soon(patient ? concern(patient) : "here");
   };
   lastTime = document.querySelector<HTMLElement>("[data-live]")?.dataset["at"] ?? "";
   // A browser keeps six connections to a server for all of its tabs: hidden ones must not hold any.
@@ -58,7 +76,7 @@ export function follow(refresh: () => Promise<string>, patient?: string, quietMs
     source = new EventSource("/api/v1/events");
     source.addEventListener("open", () => {
       connected = true;
-      soon();
+      soon("here");
       state();
     });
     source.addEventListener("error", () => {
@@ -74,6 +92,6 @@ export function follow(refresh: () => Promise<string>, patient?: string, quietMs
   }, REFRESH_MS);
   document.addEventListener("visibilitychange", () => {
     connect();
-    if (!document.hidden) soon();
+    if (!document.hidden) soon("here");
   });
 }
