@@ -33,7 +33,7 @@ from tests.service.dicom.hostile import MUTATIONS, Hostile, association_request,
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 DECODER_TIMEOUT_S = 1.0  # a bomb takes all of it
 OWN_FILE = re.compile(
-    r"(carina|jobs)\.sqlite(-wal|-shm)?|worker-\d+\.lock|session-secret|objects(/[0-9a-f]{2}"
+    r"(carina|jobs)\.sqlite(-wal|-shm|\.turn)?|worker-\d+\.lock|session-secret|objects(/[0-9a-f]{2}"
     r"(/[0-9a-f]{32}(\.\w+)?)?)?"
 )
 EVIL_TITLES = [b"../../etc/passwd", b"A\r\nB\0C\x1b[2J", b"\xff" * 16, b" " * 16, b"CARINA"]

@@ -230,7 +230,9 @@ def test_prior_and_film_lie_over_each_other_and_are_swiped(page: Page) -> None:
     now = page.evaluate(GREY, spot)
     page.keyboard.press("s")
     expect(page.locator("[data-swipe]")).to_be_visible()
-    expect(page.locator(".corner.tr").last).to_contain_text("prior of 22 Nov 2026 05:10 CET")
+    expect(page.locator('.corner.tr[data-when-mode="swipe"]')).to_contain_text(
+        "prior of 22 Nov 2026 05:10 CET"
+    )
     page.locator("[data-swipe]").fill("100")
     until(page, spot, lambda shown: abs(shown - now) > 5)
     page.locator("[data-swipe]").fill("0")
