@@ -23,6 +23,7 @@ from service.records import (
 
 if TYPE_CHECKING:  # the science is loaded by whoever answers
     from risk.additive import Table
+    from risk.estimate import Estimate
 
 DERIVED = {"pneumonia": SEVERITY_TERM, "oxygen": "oxygen_flow"}  # where only the latter is known
 LOOK_BACK = timedelta(days=3)  # the longest that a value of this model counts
@@ -56,14 +57,6 @@ def estimate(
         return None
     row |= {"age_years": age_years(patient, now), "sex": SEXES.get(patient.sex)}
     found = model.predict(row, table)
-    labels = {variable.name: variable.label for variable in model.VARIABLES}
-    inputs = tuple(
-        RiskInput(
-            one.variable, labels.get(one.variable, ""), one.value, one.unit, one.log_odds,
-            times.get(one.variable), stale=False, source=one.source,
-        )
-        for one in found.contributions
-    )  # fmt: skip
     return RiskRecord(
         risk_id="",
         patient_id=patient.patient_id,
@@ -75,12 +68,32 @@ def estimate(
         low=found.low,
         high=found.high,
         baseline_log_odds=found.baseline_log_odds,
-        inputs=inputs,
+        inputs=_inputs(found, times),
         stale=(),
         missing=tuple(name for name in found.missing if DERIVED.get(name) not in row),
         companions=(),
         model=found.model,
     )
+
+
+def _inputs(found: Estimate, times: Mapping[str, datetime]) -> tuple[RiskInput, ...]:
+    """One input for each variable: what acts otherwise with pneumonia counts with it."""
+    from risk import outpatient as model  # noqa: PLC0415
+
+    labels = {variable.name: variable.label for variable in model.VARIABLES}
+    plain = {inside: name for name, inside in model.WITH_PNEUMONIA.items()}
+    sums: dict[str, float] = {}
+    for one in found.contributions:
+        name = plain.get(one.variable, one.variable)
+        sums[name] = sums.get(name, 0.0) + one.log_odds
+    return tuple(
+        RiskInput(
+            one.variable, labels.get(one.variable, ""), one.value, one.unit, sums[one.variable],
+            times.get(one.variable), stale=False, source=one.source,
+        )
+        for one in found.contributions
+        if one.variable not in plain
+    )  # fmt: skip
 
 
 def _row(

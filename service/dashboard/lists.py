@@ -41,6 +41,12 @@ class Order:
     words: str
     down: bool = True
 
+    @property
+    def said(self) -> str:
+        """The words within a sentence."""
+        is_formula = self.words.startswith("SpO")
+        return self.words if is_formula else self.words[0].lower() + self.words[1:]
+
 
 SORTS: Final = MappingProxyType(
     {
@@ -63,6 +69,7 @@ SORTS: Final = MappingProxyType(
         "admitted": Order("Admission"),
     }
 )
+OF_VENTILATION: Final = frozenset({"risk", "change", "reason"})
 USUAL: Final = MappingProxyType({"admitted": "risk", "outpatients": "film", "everybody": "risk"})
 """What each list is sorted by unless asked otherwise."""
 
@@ -113,13 +120,21 @@ class Asked:
         return "everybody" if self.search and self.who == "admitted" else self.who
 
     @property
+    def sorts(self) -> tuple[str, ...]:
+        """Columns that sort this list: outpatients have no ventilation risk to sort by."""
+        return _sorts(self.who)
+
+    @property
     def ranked(self) -> str:
         """How the list is sorted, in words."""
         if self.sort == "risk" and self.descending:
             return "ranked by risk of ventilation within 12 h"
-        words = SORTS[self.sort].words
-        said = words[0].lower() + words[1:] if words[1:2].islower() else words
-        return f"sorted by {said}, {'descending' if self.descending else 'ascending'}"
+        way = "descending" if self.descending else "ascending"
+        return f"sorted by {SORTS[self.sort].said}, {way}"
+
+
+def _sorts(who: Who) -> tuple[str, ...]:
+    return tuple(name for name in SORTS if who != "outpatients" or name not in OF_VENTILATION)
 
 
 def asked(  # noqa: PLR0917  # the parts of one address
@@ -135,9 +150,9 @@ def asked(  # noqa: PLR0917  # the parts of one address
     known: Who = "admitted"
     if who in WHO:
         known = cast(Who, who)
-    column = sort if sort in SORTS else USUAL[known]
+    column = sort if sort in _sorts(known) else USUAL[known]
     down = order == "down" if order in {"up", "down"} else SORTS[column].down
-    risk = band if band in wording.BANDS else ""
+    risk = band if band in wording.BANDS and known != "outpatients" else ""
     return Asked(known, ward, risk, search, column, down, page)
 
 

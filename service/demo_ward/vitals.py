@@ -79,7 +79,7 @@ COURSES = {
     "ventilated": Course(0.5, 1.0, last_hours_ago=1),
     "no_saturation": Course(0.3, 0.45, without=("spo2",)),
     "new": Course(0.5, 0.6, hours=0),
-    "clinic_ill": Course(0.6, 0.6, last_hours_ago=2, hours=2),
+    "clinic_ill": Course(0.4, 0.4, last_hours_ago=2, hours=2),
     "clinic_well": Course(0.05, 0.05, last_hours_ago=3, hours=3),
     "clinic_film": Course(0.0, 0.0, without=tuple(UNITS)),
 }

@@ -39,6 +39,7 @@ from service.store.tables import INSTANCES, PATIENTS, STUDIES
 
 IN_FORCE = INSTANCES.c.state != "conflict"
 OLDEST_FIRST = (STUDIES.c.ordered_at, STUDIES.c.received_at, STUDIES.c.study_uid)
+ADMITTED = and_(PATIENTS.c.admitted_at.is_not(None), PATIENTS.c.discharged_at.is_(None))
 NEWEST_FIRST = tuple(column.desc() for column in OLDEST_FIRST)
 """Some films only tell the day: of two studies of one moment the later received is the newer."""
 
@@ -241,8 +242,7 @@ def narrowed(
         query = query.where(PATIENTS.c.ward == ward)
     if admitted is None:
         return query
-    inside = and_(PATIENTS.c.admitted_at.is_not(None), PATIENTS.c.discharged_at.is_(None))
-    return query.where(inside if admitted else ~inside)
+    return query.where(ADMITTED if admitted else ~ADMITTED)
 
 
 def _conditions(filters: StudyFilter) -> list[ColumnElement[bool]]:

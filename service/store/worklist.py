@@ -12,7 +12,7 @@ from service.errors import UsageError
 from service.records import RISK_BANDS, Observation, Patient, RiskRecord, StudyResult, WorklistRow
 from service.store import payloads
 from service.store.database import Database
-from service.store.images import narrowed
+from service.store.images import ADMITTED, narrowed
 from service.store.tables import OBSERVATIONS, PATIENTS, RESULTS, RISKS, VITALS
 
 COURSE = timedelta(hours=48)
@@ -66,6 +66,9 @@ def _ordered(query: Select[Any], sort: str, descending: bool, overdue: datetime)
         query, keys = _with_value(query, sort)
     else:
         raise UsageError(f"expected one of {get_args(Sort)}, found {sort!r}; choose a column")
+    # What is kept of those who have left is of a stay that is over: they come last.
+    if sort in {"risk", "change", "reason"}:
+        query = query.order_by(~ADMITTED)
     for key in keys:
         query = query.order_by(key.is_(None), key.desc() if descending else key.asc())
     return query.order_by(PATIENTS.c.patient_id)

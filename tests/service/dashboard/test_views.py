@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from models import phantom
 from service.context import Services
-from service.dashboard import views
+from service.dashboard import lists, views
 from service.dashboard.moments import Zone
 from service.dashboard.pages import segment
 from service.records import RESEARCH_USE, AuditEvent, Instance, Patient, Study
@@ -106,6 +106,30 @@ class TestWorklist:
         names = [text(a) for a in by_name.select("a.name")]
         assert names.index("Haddad, Leila") < names.index("Lindqvist, Per")
         assert by_name.select_one('th[aria-sort="ascending"]') is not None
+
+    def test_outpatients_have_a_list_and_a_risk_of_their_own(self, clinician: Visit) -> None:
+        page = clinician.page("/?who=outpatients")
+        assert order(page) == ["P-2001"]
+        said = text(row(page, "P-2001"))
+        assert "Intensive care, ventilation or death" in said
+        assert "Outpatient" in said
+        assert "P-2001" not in order(clinician.page("/"))
+        assert page.select_one("select[name=band]") is None
+        patient = clinician.page("/patients/P-2001")
+        assert "inputs not known: typical values" in text(patient)
+        total = patient.select_one(".waterfall tfoot tr")
+        assert total is not None
+        assert patient.select(".waterfall tbody tr")
+
+    @pytest.mark.parametrize("column", list(lists.SORTS))
+    def test_every_column_sorts_and_says_so(self, clinician: Visit, column: str) -> None:
+        page = clinician.page(f"/?sort={column}")
+        turned = [order(clinician.page(f"/?sort={column}&order={way}")) for way in ("up", "down")]
+        assert set(turned[0]) == set(turned[1]) == set(order(page))
+        assert page.select_one("th[aria-sort]") is not None
+        chosen = page.select_one("select[name=sort] option[selected]")
+        assert chosen is not None
+        assert chosen["value"] == column
 
     def test_says_so_when_nobody_matches(self, clinician: Visit) -> None:
         assert "No patient matches" in text(clinician.page("/?search=nobody-of-this-name"))

@@ -60,6 +60,7 @@ class Sickness:
     vitals_age_min: int = 12
     films: int = 2
     aligned: bool = True
+    admitted: bool = True
 
 
 WARD = (
@@ -172,6 +173,19 @@ WARD = (
         0.4,
         films=1,
         refused="",
+    ),
+    Sickness(
+        "P-2001",
+        "Abel^Runa",
+        date(1952, 2, 2),
+        "F",
+        "Clinic",
+        "",
+        0.0,
+        0.0,
+        4.2,
+        films=1,
+        admitted=False,
     ),
     Sickness("P/12 odd", "", date(1990, 1, 1), "", "Ward 7", "", 0.0, 0.0, None, films=0),
 )
@@ -419,7 +433,7 @@ def fill(index: Index, objects: FileObjects, size: int = 256) -> None:
             one.sex,
             one.ward,
             one.bed,
-            NOW - timedelta(days=3),
+            NOW - timedelta(days=3) if one.admitted else None,
             None,
             NOW - timedelta(hours=5) if one.ventilated else None,
         )

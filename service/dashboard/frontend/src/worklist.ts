@@ -41,6 +41,7 @@ button?.addEventListener("click", () => apply(false));
 body?.addEventListener("pointerleave", () => {
   if (latest && !isHeld()) apply(false);
 });
+document.querySelector("[data-show]")?.setAttribute("hidden", ""); // choices apply at once, Enter searches
 for (const select of document.querySelectorAll<HTMLSelectElement>(".filters select")) {
   select.addEventListener("change", () => select.form?.requestSubmit());
 }
