@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from service import coefficients, outpatient
-from service.dashboard import patient, review, risk, severity, worklist
+from service.dashboard import figures, film, patient, review, risk, severity, summary, worklist
 from service.dashboard.course import Window, course
-from service.dashboard.pages import segment
+from service.dashboard.pages import HEADERS, segment
 from service.dashboard.visitor import PageRoute, Visitor, reader
 from service.records import Patient, RiskRecord, StudyResult
 from service.store.risks import hour_earlier
@@ -23,6 +23,33 @@ MOST_STUDIES = 200
 SPANS = {"1": "24 h", "3": "3 days", "14": "14 days", "all": "All"}
 
 
+@routes.get("/patients/{patient_id:path}/summary.pdf")
+def patient_summary(visitor: Annotated[Visitor, Depends(reader)], patient_id: str) -> Response:
+    """What the page says of the patient now, on A4."""
+    page = _page(visitor, patient_id, "patient summary")
+    change = page["change"]
+    steady = change is not None and abs(change) < risk.LEAST_CHANGE
+    points = "steady over 1 h" if steady else f"{figures.signed(100 * (change or 0))} points in 1 h"
+    drawn = summary.pdf(
+        summary.Summary(
+            person=page["person"],
+            made=visitor.desk.zone.whole(visitor.now),
+            by=visitor.user.username,
+            admitted=page["admitted"],
+            ventilated=page["ventilated"],
+            risk=page["risk"],
+            change="" if change is None else points,
+            account=page["account"],
+            companions=page["companions"],
+            severity=page["severity"],
+            films=page["films"],
+            picture=_picture(visitor, page["newest"]),
+        )
+    )
+    headers = {**HEADERS, "content-disposition": 'inline; filename="summary.pdf"'}
+    return Response(drawn, 200, headers, "application/pdf")
+
+
 @routes.get("/patients/{patient_id:path}")
 def patient_page(
     visitor: Annotated[Visitor, Depends(reader)],
@@ -31,9 +58,17 @@ def patient_page(
     span: Annotated[str, Query(max_length=4)] = "3",
 ) -> Response:
     """One patient: risk and why, severity, vital signs and films on one time axis."""
+    page = _page(visitor, patient_id, "patient page", at, span)
+    return visitor.show("patient.html", **page)
+
+
+def _page(
+    visitor: Visitor, patient_id: str, what: str, at: str = "", span: str = "3"
+) -> dict[str, Any]:
+    """What the template needs; the look at the patient is audited as `what`."""
     index, zone, now = visitor.desk.services.index, visitor.desk.zone, visitor.now
     who = index.patient(patient_id)
-    visitor.saw(patient_id, "patient page")
+    visitor.saw(patient_id, what)
     results = index.patient_results(patient_id)
     studies = index.studies(patient_id=patient_id, limit=MOST_STUDIES)
     earliest = min((one.acquired_at for one in results if one.acquired_at), default=None)
@@ -57,31 +92,37 @@ def patient_page(
         if not at:
             shown, explained, hour = patient.outside(risks), outside, said
     here = f"/patients/{segment(patient_id)}"
-    return visitor.show(
-        "patient.html",
-        entry="patient",
-        person=worklist.person(who, now, zone),
-        patient=who,
-        admitted=zone.shown(who.admitted_at, now) if who.admitted_at else "",
-        ventilated=zone.shown(who.ventilated_since, now) if who.ventilated_since else "",
-        risk=said,
-        interval=patient.interval_of(said),
-        change=_change(risks, newest) if said.figure else None,
-        hours=shown,
-        hour=hour,
-        hour_at=zone.whole(explained.at) if explained else "",
-        account=patient.account(explained, moment, zone),
-        companions=[patient.beside(one) for one in newest.companions] if newest else [],
-        severity=severity.present(results[-1], now, zone) if results else None,
-        notes=_notes(visitor, results[-1]) if results else (),
-        newest_study=results[-1].study_uid if results else "",
-        films=patient.films(studies, results, now, zone),
-        course=drawn,
-        data=drawn.data(zone, [(one.at, f"{here}?at={one.risk_id}") for one in risks]),
-        here=here,
-        span=span if span in SPANS else "all",
-        spans=SPANS,
-    )
+    return {
+        "entry": "patient",
+        "person": worklist.person(who, now, zone),
+        "patient": who,
+        "admitted": zone.shown(who.admitted_at, now) if who.admitted_at else "",
+        "ventilated": zone.shown(who.ventilated_since, now) if who.ventilated_since else "",
+        "risk": said,
+        "interval": patient.interval_of(said),
+        "change": _change(risks, newest) if said.figure else None,
+        "hours": shown,
+        "hour": hour,
+        "hour_at": zone.whole(explained.at) if explained else "",
+        "account": patient.account(explained, moment, zone),
+        "companions": [patient.beside(one) for one in newest.companions] if newest else [],
+        "severity": severity.present(results[-1], now, zone) if results else None,
+        "notes": _notes(visitor, results[-1]) if results else (),
+        "newest": results[-1] if results else None,
+        "newest_study": results[-1].study_uid if results else "",
+        "films": patient.films(studies, results, now, zone),
+        "course": drawn,
+        "data": drawn.data(zone, [(one.at, f"{here}?at={one.risk_id}") for one in risks]),
+        "here": here,
+        "span": span if span in SPANS else "all",
+        "spans": SPANS,
+    }
+
+
+def _picture(visitor: Visitor, newest: StudyResult | None) -> bytes | None:
+    """The newest film as it is shown without scripts, where it has a score."""
+    key = newest.artifacts.get("film") if newest and newest.status == "ok" else None
+    return film.preview(visitor.desk.services.objects.get(key)) if key else None
 
 
 def _outpatient(

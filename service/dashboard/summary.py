@@ -1,0 +1,286 @@
+"""A patient on paper: what the page shows now, as A4 pages of a PDF whose text can be searched."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import reportlab
+from reportlab.lib import colors
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.units import mm
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import (
+    Flowable,
+    Image,
+    KeepTogether,
+    Paragraph,
+    SimpleDocTemplate,
+    Spacer,
+    Table,
+    TableStyle,
+)
+
+from service.dashboard.patient import Account, Beside, FilmRow
+from service.dashboard.risk import Reason, Risk
+from service.dashboard.severity import Severity
+from service.dashboard.worklist import Person
+from service.records import RESEARCH_USE
+
+MOST_FILMS = 8
+MARGIN = 16 * mm
+FILM_SIDE = 52 * mm
+GREY, LINE = colors.HexColor("#55606b"), colors.HexColor("#c8ced4")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What goes onto the paper; the same forms that the patient page shows.
+
+    Parameters
+    ----------
+    made : when, in local time with its zone. by : the user who asked for it.
+    change : change of the risk within an hour, in words; "" where it is not known.
+    picture : the newest scored film as PNG; None where there is none.
+    """
+
+    person: Person
+    made: str
+    by: str
+    admitted: str
+    ventilated: str
+    risk: Risk
+    change: str
+    account: Account | None
+    companions: Sequence[Beside]
+    severity: Severity | None
+    films: Sequence[FilmRow]
+    picture: bytes | None = None
+
+
+def pdf(summary: Summary) -> bytes:
+    """Draw a summary; the research-use notice and the patient stand on each page."""
+    _fonts()
+    buffer = BytesIO()
+    document = SimpleDocTemplate(
+        buffer, pagesize=A4, leftMargin=MARGIN, rightMargin=MARGIN, topMargin=MARGIN,
+        bottomMargin=20 * mm, title="Carina patient summary", author="Carina", invariant=True,
+    )  # fmt: skip
+
+    def foot(canvas: Canvas, _document: object) -> None:
+        _foot(canvas, summary)
+
+    document.build(list(_parts(summary)), onFirstPage=foot, onLaterPages=foot)
+    return buffer.getvalue()
+
+
+def _parts(summary: Summary) -> Iterator[Flowable]:
+    person = summary.person
+    yield _line(person.name, TITLE)
+    about = [person.patient_id, person.about, person.place]
+    if summary.admitted:
+        about.append(f"admitted {summary.admitted}")
+    yield _line(" · ".join(one for one in about if one), SOFT)
+    yield _line(f"As of {summary.made}", SOFT)
+    yield Spacer(0, 3 * mm)
+    yield KeepTogether(list(_risk(summary)))
+    if summary.account and summary.risk.figure:
+        yield from _account(summary.account)
+    yield KeepTogether(list(_companions(summary.companions)))
+    yield KeepTogether(list(_film(summary)))
+    if summary.films:
+        yield from _films(summary.films)
+
+
+def _risk(summary: Summary) -> Iterator[Flowable]:
+    risk = summary.risk
+    yield _line(risk.outcome, HEAD)
+    if summary.ventilated:
+        yield _line(f"Ventilated since {summary.ventilated}: the prediction ends there.", BODY)
+    if risk.figure is None:
+        yield _line(f"No number. {risk.why_not}", BODY)
+        return
+    words = f"{risk.figure.figure} % (90 % interval {risk.figure.interval} %)"
+    yield _line(words, OLD_FIGURE if risk.grey else FIGURE)
+    told = [risk.band_word, summary.change, f"computed {risk.at}", f"model {risk.model}"]
+    yield _line(" · ".join(one for one in told if one), SOFT)
+    if risk.grey:
+        yield _line(f"Rests on old or missing inputs: {'; '.join(risk.notes)}.", WARNING)
+    if risk.basis:
+        yield _line(f"For an outpatient: {risk.basis}.", SOFT)
+    if risk.film:
+        apart = "; the weight of its severity was fitted apart" if risk.film.apart else ""
+        yield _line(f"Without the film: {risk.film.without} %{apart}.", SOFT)
+
+
+def _account(account: Account) -> Iterator[Flowable]:
+    yield _line("What moved it", HEAD)
+    rows = [["Variable", "Newest value", "Measured", "Age", "Log-odds"]]
+    rows.append(["Baseline", "typical patient", "", "", account.baseline])
+    rows += [_lane(one.reason) for one in account.lanes]
+    if account.quiet:
+        rows.append([f"{account.quiet} further variables", "", "", "", account.rest])
+    rows.append(["Total", "", "", "", account.total])
+    yield _table(rows, (62, 40, 34, 20, 22), right=(4,))
+    if account.missing:
+        stand_in = "Not measured, typical values stand in"
+        yield _line(f"{stand_in}: {', '.join(account.missing)}.", SOFT)
+
+
+def _lane(reason: Reason) -> list[str]:
+    value = f"{reason.value} {reason.unit}".strip() if reason.measured else "not measured"
+    label = f"{reason.label} ({'raises' if reason.raises else 'lowers'})"
+    if reason.stale:
+        label += ", too old to be relied on"
+    if reason.apart:
+        label += ", fitted apart"
+    return [label, value, reason.observed, reason.age, reason.log_odds]
+
+
+def _companions(companions: Sequence[Beside]) -> Iterator[Flowable]:
+    if not companions:
+        return
+    yield _line("Published scores beside the model", HEAD)
+    rows = [["Score", "Value", "Meaning, or what is missing"]]
+    rows += [
+        [one.name, one.value or "none", one.band if one.value else f"missing: {one.missing}"]
+        for one in companions
+    ]
+    yield _table(rows, (40, 24, 114))
+
+
+def _film(summary: Summary) -> Iterator[Flowable]:
+    severity = summary.severity
+    yield _line("Newest film" + (f", {severity.taken}" if severity else ""), HEAD)
+    if severity is None:
+        yield _line("No film has been scored.", BODY)
+        return
+    if severity.refused:
+        yield _line(f"No score. {severity.refused.what} {severity.refused.do}", BODY)
+        return
+    words = f"{severity.extent} of 8 (90 % interval {severity.interval})"
+    told = [_line(words, FIGURE), _line(f"Extent of opacity · model {severity.model}", SOFT)]
+    told.append(_line(f"Zones {severity.brixia} of 18", SOFT))
+    told += [_line(one, BODY) for one in _change(severity)]
+    if severity.amended:
+        told.append(_line("Amended: it replaced an earlier result of this study.", SOFT))
+    if summary.picture is None:
+        yield from told
+        return
+    picture = Image(BytesIO(summary.picture), FILM_SIDE, FILM_SIDE, kind="proportional")
+    beside = Table([[picture, told]], colWidths=(FILM_SIDE + 4 * mm, None))
+    beside.setStyle(
+        TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (0, 0), 0)])
+    )
+    yield beside
+
+
+def _change(severity: Severity) -> Iterator[str]:
+    change = severity.change
+    if change is None:
+        yield "No earlier scored film."
+        return
+    yield f"{change.word}: {change.figure} points of 8 ({change.interval}) since {change.since}."
+    yield f"Probability that the change is real: {change.probability}."
+    if not change.aligned:
+        yield f"The films are not shown over each other: {change.why_not_aligned}"
+
+
+def _films(films: Sequence[FilmRow]) -> Iterator[Flowable]:
+    yield _line("Films", HEAD)
+    rows = [["Taken", "Study", "Extent of 8 (90 % interval)", "Change"]]
+    rows += [_film_row(one) for one in films[:MOST_FILMS]]
+    yield _table(rows, (40, 50, 56, 32))
+    if len(films) > MOST_FILMS:
+        yield _line(f"{len(films) - MOST_FILMS} earlier films are not listed.", SOFT)
+
+
+def _film_row(row: FilmRow) -> list[str]:
+    found = row.severity
+    if found is None:
+        return [row.received, row.description, "not scored yet", ""]
+    if found.refused:
+        return [found.taken, row.description, f"No score. {found.refused.what}", ""]
+    change = f"{found.change.word} ({found.change.figure})" if found.change else ""
+    return [found.taken, row.description, f"{found.extent} ({found.interval})", change]
+
+
+def _table(rows: list[list[str]], widths_mm: Sequence[float], right: Sequence[int] = ()) -> Table:
+    styles = [CELL_RIGHT if column in right else CELL for column in range(len(widths_mm))]
+    cells = [[_line(text, style) for text, style in zip(row, styles, strict=True)] for row in rows]
+    table = Table(cells, colWidths=[width * mm for width in widths_mm], repeatRows=1)
+    table.setStyle(
+        TableStyle(
+            [
+                ("LINEBELOW", (0, 0), (-1, -1), 0.3, LINE),
+                ("LINEBELOW", (0, 0), (-1, 0), 0.8, GREY),
+                ("VALIGN", (0, 0), (-1, -1), "TOP"),
+                ("LEFTPADDING", (0, 0), (-1, -1), 0),
+                ("TOPPADDING", (0, 0), (-1, -1), 1.5),
+                ("BOTTOMPADDING", (0, 0), (-1, -1), 1.5),
+            ]
+        )
+    )
+    return table
+
+
+def _line(text: str, style: ParagraphStyle) -> Paragraph:
+    """One paragraph of plain text; what looks like markup stays text."""
+    return Paragraph(escape(drawable(text)), style)
+
+
+def drawable(text: str) -> str:
+    """Draw a letter that the font lacks without its accent, or as "?": no name gets shorter.
+
+    The identifier, which is Latin, stands beside the name on each sheet.
+    """
+    return "".join(_letter(one) for one in text)
+
+
+def _letter(one: str) -> str:
+    known = _fonts()
+    if one.isspace() or ord(one) in known:
+        return one
+    bare = unicodedata.normalize("NFKD", one)[0]
+    return bare if ord(bare) in known else "?"
+
+
+def _foot(canvas: Canvas, summary: Summary) -> None:
+    canvas.saveState()
+    canvas.setFont("Vera", 7.5)
+    canvas.setFillColor(GREY)
+    who = f"{summary.person.name} · {summary.person.patient_id}"
+    canvas.drawString(MARGIN, 12 * mm, drawable(who)[:90])
+    page = f"page {canvas.getPageNumber()} · made {summary.made} for {summary.by}"
+    canvas.drawRightString(A4[0] - MARGIN, 12 * mm, drawable(page))
+    canvas.drawString(MARGIN, 8 * mm, RESEARCH_USE)
+    canvas.restoreState()
+
+
+@cache
+def _fonts() -> frozenset[int]:
+    """Register the fonts once; the code points that they can draw."""
+    folder = Path(reportlab.__file__).parent / "fonts"
+    regular = TTFont("Vera", str(folder / "Vera.ttf"))
+    pdfmetrics.registerFont(regular)
+    pdfmetrics.registerFont(TTFont("VeraBd", str(folder / "VeraBd.ttf")))
+    return frozenset(regular.face.charToGlyph)
+
+
+BODY = ParagraphStyle("body", fontName="Vera", fontSize=9, leading=12)
+SOFT = ParagraphStyle("soft", BODY, fontSize=8, leading=11, textColor=GREY)
+WARNING = ParagraphStyle("warning", BODY, fontName="VeraBd")
+TITLE = ParagraphStyle("title", BODY, fontName="VeraBd", fontSize=15, leading=19)
+HEAD = ParagraphStyle("head", BODY, fontName="VeraBd", fontSize=10, leading=14, spaceBefore=9)
+FIGURE = ParagraphStyle("figure", BODY, fontName="VeraBd", fontSize=14, leading=19)
+OLD_FIGURE = ParagraphStyle("old figure", FIGURE, textColor=GREY)
+CELL = ParagraphStyle("cell", BODY, fontSize=8, leading=10)
+CELL_RIGHT = ParagraphStyle("right cell", CELL, alignment=2)

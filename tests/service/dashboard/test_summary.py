@@ -1,0 +1,82 @@
+"""A patient's summary on paper says what the page says, and nothing that the page does not."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import pytest
+from pypdf import PdfReader
+
+from service.context import Services
+from service.dashboard import summary
+from service.records import RESEARCH_USE
+from tests.service.dashboard.conftest import Visit
+
+
+def pages(visit: Visit, patient_id: str) -> list[str]:
+    answer = visit.client.get(f"/patients/{patient_id}/summary.pdf")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.headers["cache-control"] == "no-store"
+    found = PdfReader(BytesIO(answer.content)).pages
+    return [" ".join(one.extract_text().split()) for one in found]
+
+
+def test_the_paper_has_the_numbers_of_the_page_each_with_its_interval(clinician: Visit) -> None:
+    page = clinician.page("/patients/P-1001")
+    said = " ".join(pages(clinician, "P-1001"))
+    figure = page.select_one(".tile .figure")
+    assert figure is not None
+    assert f"{figure.get_text()} % (90 % interval" in said
+    for one in page.select(".waterfall tbody tr"):
+        cells = [cell.get_text(" ", strip=True) for cell in one.select("td")]
+        assert cells[-1] in said
+    assert "model ventilation-" in said
+    assert "Newest film" in said
+    assert "of 8 (90 % interval" in said
+
+
+def test_each_sheet_says_who_it_is_when_it_was_made_and_that_it_is_for_research(
+    clinician: Visit,
+) -> None:
+    for sheet in pages(clinician, "P-1001"):
+        assert RESEARCH_USE in sheet
+        assert "P-1001" in sheet
+        assert "for clinician" in sheet
+
+
+def test_a_refused_film_has_no_score_on_paper(clinician: Visit) -> None:
+    said = " ".join(pages(clinician, "P-1006"))
+    assert "No score. This is not a frontal view." in said
+    assert "Extent of opacity" not in said
+
+
+def test_every_patient_of_the_ward_has_a_summary(clinician: Visit) -> None:
+    rows = clinician.page("/").select("[data-row]")
+    assert rows
+    for row in rows[:12]:
+        assert pages(clinician, str(row["data-row"]))
+
+
+def test_a_look_at_the_paper_is_audited(clinician: Visit, services: Services) -> None:
+    pages(clinician, "P-1003")
+    newest = services.index.audits(patient_id="P-1003", limit=1)[0]
+    assert (newest.action, newest.detail) == ("read", "patient summary")
+
+
+def test_researchers_and_unknown_patients_get_no_paper(clinician: Visit, researcher: Visit) -> None:
+    assert researcher.client.get("/patients/P-1001/summary.pdf").status_code == 403
+    assert clinician.client.get("/patients/nobody/summary.pdf").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("Łukasz <b>", "Łukasz <b>"),
+        ("Müller, Ñ", "Müller, Ñ"),
+        ("Żak", "Zak"),
+        ("王 Wang", "? Wang"),
+    ],
+)
+def test_a_letter_that_the_font_lacks_is_drawn_bare_or_as_a_mark(name: str, drawn: str) -> None:
+    assert summary.drawable(name) == drawn
