@@ -422,13 +422,3 @@ def serious(page: Page, options: str) -> list[tuple[str, list[str]]]:
         for v in found["violations"]
         if v["impact"] in {"serious", "critical"}
     ]
-
-
-def test_the_list_paints_within_half_a_second(page: Page) -> None:
-    page.goto("/")
-    paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1"
-    for _ in range(100):
-        if (at := page.evaluate(paint)) >= 0:
-            break
-        page.wait_for_timeout(20)
-    assert 0 <= at < 500
