@@ -197,10 +197,18 @@ def _notes(record: RiskRecord, now: datetime, every: timedelta) -> tuple[str, ..
 
 
 def missing_words(record: RiskRecord) -> tuple[str, ...]:
-    """Inputs that the model filled with typical values."""
+    """Inputs that the model filled with typical values.
+
+    Of a variable that was measured now, its statistics over six hours alone may be missing.
+    """
     old = {base_variable(name) for name in record.stale}
-    bases = dict.fromkeys(base_variable(name) for name in record.missing)
-    return tuple(wording.variable(name) for name in bases if name not in old)
+    now = {base_variable(one.variable) for one in record.inputs if one.value is not None}
+    missing = [name for name in record.missing if base_variable(name) not in old]
+    bases = dict.fromkeys(base_variable(name) for name in missing)
+    return tuple(
+        f"{wording.variable(name)} over the hours before" if name in now else wording.variable(name)
+        for name in bases
+    )
 
 
 def is_apart(source: str) -> bool:

@@ -129,7 +129,7 @@ def _account(account: Account) -> Iterator[Flowable]:
     if account.quiet:
         rows.append([f"{account.quiet} further variables", "", "", "", account.rest])
     rows.append(["Total", "", "", "", account.total])
-    yield _table(rows, (62, 40, 34, 20, 22), right=(4,))
+    yield _table(rows, (60, 38, 34, 20, 21), right=(4,))
     if account.missing:
         stand_in = "Not measured, typical values stand in"
         yield _line(f"{stand_in}: {', '.join(account.missing)}.", SOFT)
@@ -154,7 +154,7 @@ def _companions(companions: Sequence[Beside]) -> Iterator[Flowable]:
         [one.name, one.value or "none", one.band if one.value else f"missing: {one.missing}"]
         for one in companions
     ]
-    yield _table(rows, (40, 24, 114))
+    yield _table(rows, (38, 24, 111))
 
 
 def _film(summary: Summary) -> Iterator[Flowable]:
@@ -176,7 +176,7 @@ def _film(summary: Summary) -> Iterator[Flowable]:
         yield from told
         return
     picture = Image(BytesIO(summary.picture), FILM_SIDE, FILM_SIDE, kind="proportional")
-    beside = Table([[picture, told]], colWidths=(FILM_SIDE + 4 * mm, None))
+    beside = Table([[picture, told]], colWidths=(FILM_SIDE + 4 * mm, None), hAlign="LEFT")
     beside.setStyle(
         TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (0, 0), 0)])
     )
@@ -198,7 +198,7 @@ def _films(films: Sequence[FilmRow]) -> Iterator[Flowable]:
     yield _line("Films", HEAD)
     rows = [["Taken", "Study", "Extent of 8 (90 % interval)", "Change"]]
     rows += [_film_row(one) for one in films[:MOST_FILMS]]
-    yield _table(rows, (40, 50, 56, 32))
+    yield _table(rows, (38, 48, 55, 32))
     if len(films) > MOST_FILMS:
         yield _line(f"{len(films) - MOST_FILMS} earlier films are not listed.", SOFT)
 
@@ -216,7 +216,7 @@ def _film_row(row: FilmRow) -> list[str]:
 def _table(rows: list[list[str]], widths_mm: Sequence[float], right: Sequence[int] = ()) -> Table:
     styles = [CELL_RIGHT if column in right else CELL for column in range(len(widths_mm))]
     cells = [[_line(text, style) for text, style in zip(row, styles, strict=True)] for row in rows]
-    table = Table(cells, colWidths=[width * mm for width in widths_mm], repeatRows=1)
+    table = Table(cells, colWidths=[width * mm for width in widths_mm], repeatRows=1, hAlign="LEFT")
     table.setStyle(
         TableStyle(
             [

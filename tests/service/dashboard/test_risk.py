@@ -118,3 +118,9 @@ def test_without_a_film_nothing_is_said_of_one() -> None:
     record = replace(RECORD, inputs=inputs)
     assert record.probability_without_film is None
     assert risk.present(PATIENT, record, NOW, ZONE, EVERY).film is None
+
+
+def test_a_vital_sign_that_was_measured_is_not_called_missing_for_want_of_its_course() -> None:
+    measured = (replace(RECORD.inputs[0], variable="spo2", value=91.0),)
+    record = replace(RECORD, inputs=measured, missing=("spo2_mean_6h", "lactate", "spo2_min_6h"))
+    assert risk.missing_words(record) == ("SpO₂ over the hours before", "Lactate")

@@ -4,6 +4,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { token } from "../theme";
 import { columns, lastBefore, type Point } from "./band";
+import { lines, type Span } from "./labels";
 
 export interface Panel {
   key: string;
@@ -48,6 +49,7 @@ function drawEvents(chart: uPlot, course: Course, named: boolean): void {
   ctx.fillStyle = token("--muted");
   ctx.font = `${11 * devicePixelRatio}px "Inter Variable", sans-serif`;
   ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
+  const names: { text: string; span: Span }[] = [];
   for (const event of course.events) {
     const x = Math.round(chart.valToPos(event.at, "x", true));
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
@@ -55,10 +57,16 @@ function drawEvents(chart: uPlot, course: Course, named: boolean): void {
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    if (!named) continue;
-    const right = x < bbox.left + bbox.width * 0.8;
-    ctx.textAlign = right ? "left" : "right";
-    ctx.fillText(event.label, x + (right ? 4 : -4) * devicePixelRatio, bbox.top + 11 * devicePixelRatio);
+    const width = ctx.measureText(event.label).width + 8 * devicePixelRatio;
+    const from = x < bbox.left + bbox.width * 0.8 ? x : x - width;
+    names.push({ text: event.label, span: { from, to: from + width } });
+  }
+  if (named) {
+    const placed = lines(names.map((one) => one.span));
+    names.forEach(({ text, span }, i) => {
+      const y = bbox.top + (11 + 12 * (placed[i] ?? 0)) * devicePixelRatio;
+      ctx.fillText(text, span.from + 4 * devicePixelRatio, y);
+    });
   }
   ctx.restore();
 }
