@@ -46,6 +46,11 @@ PINCH = """() => {
   send('pointerdown', 1, 200, 200); send('pointerdown', 2, 300, 200);
   send('pointermove', 2, 400, 200);
   send('pointerup', 1, 200, 200); send('pointerup', 2, 400, 200); }"""
+FINGER = """([type, x, y]) => {
+  const c = document.querySelector('canvas[data-viewer]'), b = c.getBoundingClientRect();
+  c.setPointerCapture = () => {};
+  c.dispatchEvent(new PointerEvent(type, { pointerId: 7, pointerType: 'touch', bubbles: true,
+    clientX: b.left + x * b.width, clientY: b.top + y * b.height })); }"""
 IN_ORDER = "[...document.querySelectorAll('[data-row]')].map(r => r.dataset.row)"
 GREY = """([x, y]) => { const c = document.querySelector('canvas[data-viewer]');
   return c.getContext('2d').getImageData(c.width * x, c.height * y, 1, 1).data[0]; }"""
@@ -199,7 +204,7 @@ def test_dragging_windows_the_film_and_inverting_turns_it_round(page: Page) -> N
     before, grey = readout.inner_text(), page.evaluate(GREY, [0.5, 0.55])
     assert grey > 100  # the mediastinum is bright
     page.keyboard.press("i")
-    until(page, [0.5, 0.55], lambda shown: shown == 255 - grey)
+    until(page, [0.5, 0.55], lambda now: now == 255 - grey)
     page.keyboard.press("i")
     box = page.locator("canvas[data-viewer]").bounding_box()
     assert box is not None
@@ -234,13 +239,89 @@ def test_prior_and_film_lie_over_each_other_and_are_swiped(page: Page) -> None:
         "prior of 22 Nov 2026 05:10 CET"
     )
     page.locator("[data-swipe]").fill("100")
-    until(page, spot, lambda shown: abs(shown - now) > 5)
+    until(page, spot, lambda grey: abs(grey - now) > 5)
     page.locator("[data-swipe]").fill("0")
-    until(page, spot, lambda shown: shown == now)
+    until(page, spot, lambda grey: grey == now)
     page.keyboard.press("d")
     expect(page.locator(".corner.tl").first).to_contain_text("denser than")
     page.keyboard.press("b")
     expect(page.get_by_text("Prior", exact=False).first).to_be_visible()
+
+
+def test_the_loupe_follows_the_pointer_and_the_arrows(page: Page) -> None:
+    open_study(page)
+    film = page.locator("canvas[data-viewer]")
+    plain = film.screenshot()
+    page.keyboard.press("l")
+    expect(page.locator('[data-do="loupe"]')).to_have_attribute("aria-pressed", "true")
+    middle = shown(page, but=plain)  # without a pointer it looks at a mark
+    page.keyboard.press("Shift+ArrowRight")
+    moved = shown(page, but=middle)
+    film.hover(position={"x": 150, "y": 200})
+    assert shown(page, but=moved) != middle
+    page.keyboard.press("l")
+    expect(page.locator('[data-do="loupe"]')).to_have_attribute("aria-pressed", "false")
+
+
+def shown(page: Page, but: bytes) -> bytes:
+    """What the film's canvas shows as soon as it is something else."""
+    for _ in range(100):
+        now = page.locator("canvas[data-viewer]").screenshot()
+        if now != but:
+            return now
+        page.wait_for_timeout(20)
+    raise AssertionError("the picture of the film stayed the same")
+
+
+def test_keys_alone_measure_in_millimetres_and_take_the_ruler_off(page: Page) -> None:
+    open_study(page)
+    told = page.locator("[data-told]")
+    for key in ("m", "Enter", "Shift+ArrowRight", "Shift+ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    expect(told).to_have_text(re.compile(r"^\d+\.\d mm at the detector$"))
+    measured = page.locator("canvas[data-viewer]").screenshot()
+    page.keyboard.press("Delete")
+    shown(page, but=measured)
+
+
+def test_a_finger_measures_and_a_finger_that_rests_opens_the_loupe(page: Page) -> None:
+    open_study(page)
+    film = page.locator("canvas[data-viewer]")
+    readout = page.locator("[data-readout]").inner_text()
+    plain = film.screenshot()
+    page.evaluate(FINGER, ["pointerdown", 0.4, 0.6])
+    opened = shown(page, but=plain)
+    page.evaluate(FINGER, ["pointermove", 0.5, 0.6])
+    shown(page, but=opened)
+    page.evaluate(FINGER, ["pointerup", 0.5, 0.6])
+    shown(page, but=opened)
+    assert page.locator("[data-readout]").inner_text() == readout  # it windowed nothing
+    page.get_by_role("button", name="Measure").click()
+    plain = film.screenshot()
+    for event in (["pointerdown", 0.3, 0.5], ["pointermove", 0.6, 0.5], ["pointerup", 0.6, 0.5]):
+        page.evaluate(FINGER, event)
+    shown(page, but=plain)
+    expect(page.locator("[data-told]")).to_have_text(re.compile("mm at the detector"))
+
+
+def test_prior_and_film_blink_at_a_pace_or_by_hand(page: Page) -> None:
+    open_study(page)
+    spot = [0.62, 0.55]  # a lung with opacity now and little before
+    now = page.evaluate(GREY, spot)
+    page.keyboard.press("k")
+    until(page, spot, lambda grey: abs(grey - now) > 5)
+    expect(page.locator('[data-blink-shown="prior"]')).to_contain_text("22 Nov 2026 05:10 CET")
+    until(page, spot, lambda grey: grey == now)
+    page.get_by_role("button", name="Pause").click()
+    page.keyboard.press("]")
+    expect(page.locator("[data-blink-value]")).to_have_text("0.8 s")
+    page.emulate_media(reduced_motion="reduce")
+    open_study(page)
+    page.keyboard.press("k")
+    expect(page.get_by_role("button", name="Pause")).to_be_hidden()
+    page.keyboard.press("x")
+    until(page, spot, lambda grey: abs(grey - now) > 5)
+    expect(page.locator("[data-told]")).to_have_text("Prior film")
 
 
 def test_heat_map_and_each_contour_can_be_switched(page: Page) -> None:

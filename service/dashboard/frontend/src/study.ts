@@ -169,9 +169,13 @@ function bindKeys(viewer: Viewer, show: (mode: Mode) => void, blink: Blink): voi
     { keys: ["c"], says: "All contours on or off", run: () => click("[data-all-structures]") },
     { keys: ["z"], says: "Zone scores on or off", run: () => click("[data-zones]") },
   ]);
-  document.querySelector("canvas[data-viewer]")?.addEventListener("keyup", (event) => {
-    if ((event as KeyboardEvent).key === "Enter" && viewer.scene.tool === "measure") tellAloud(viewer.measured());
-  });
+  const canvas = document.querySelector<HTMLElement>("canvas[data-viewer]");
+  for (const done of ["keyup", "pointerup"] as const) {
+    canvas?.addEventListener(done, (event) => {
+      const measured = viewer.scene.tool === "measure" && (!(event instanceof KeyboardEvent) || event.key === "Enter");
+      if (measured) tellAloud(viewer.measured());
+    });
+  }
 }
 
 async function start(data: StudyData): Promise<void> {
