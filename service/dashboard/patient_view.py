@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from service import coefficients, outpatient
-from service.dashboard import figures, film, patient, review, risk, severity, summary, worklist
+from service.dashboard import (
+    figures,
+    film,
+    origins,
+    patient,
+    review,
+    risk,
+    severity,
+    summary,
+    worklist,
+)
+from service.dashboard.amendment import Amendment, amendment
 from service.dashboard.course import Window, course
 from service.dashboard.pages import HEADERS, segment
 from service.dashboard.visitor import PageRoute, Visitor, reader
-from service.records import Patient, RiskRecord, StudyResult
+from service.records import Observation, Patient, RiskRecord, StudyResult
 from service.store.risks import hour_earlier
 
 routes = APIRouter(route_class=PageRoute)
@@ -105,8 +116,10 @@ def _page(
         "hour": hour,
         "hour_at": zone.whole(explained.at) if explained else "",
         "account": patient.account(explained, moment, zone),
+        "origins": origins.origins(explained, results, _finder(visitor, patient_id), zone),
         "companions": [patient.beside(one) for one in newest.companions] if newest else [],
         "severity": severity.present(results[-1], now, zone) if results else None,
+        "amended": _amended(visitor, results),
         "notes": _notes(visitor, results[-1]) if results else (),
         "newest": results[-1] if results else None,
         "newest_study": results[-1].study_uid if results else "",
@@ -134,6 +147,29 @@ def _outpatient(
     vitals = {one.variable: one for one in services.index.observations(who.patient_id, since=since)}
     table = coefficients.table("outpatient", services.settings)
     return outpatient.estimate(who, vitals, results[-1] if results else None, visitor.now, table)
+
+
+def _finder(visitor: Visitor, patient_id: str) -> origins.Find:
+    """Looks up values of this patient as they were kept."""
+    index = visitor.desk.services.index
+
+    def find(variable: str, at: datetime) -> Observation | None:
+        found = index.observations(patient_id, variable=variable, since=at, until=at)
+        return found[-1] if found else None
+
+    return find
+
+
+def _amended(visitor: Visitor, results: Sequence[StudyResult]) -> dict[str, Amendment]:
+    """The last amendment of each study that has one."""
+    index, zone, now = visitor.desk.services.index, visitor.desk.zone, visitor.now
+    return {
+        one.study_uid: amendment(
+            index.result(one.supersedes), one, now, zone, scores=one.status == "ok"
+        )
+        for one in results
+        if one.supersedes is not None
+    }
 
 
 def _notes(visitor: Visitor, newest: StudyResult) -> tuple[review.Note, ...]:

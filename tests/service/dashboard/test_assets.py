@@ -11,6 +11,7 @@ import pytest
 
 from service.dashboard.assets import BUILT, MANIFEST, Assets
 from service.errors import UsageError
+from service.records import RESEARCH_USE
 
 FRONTEND = BUILT.parent.parent / "frontend"
 
@@ -50,6 +51,11 @@ def scripts(source: str) -> Iterator[str]:
 def test_the_scripts_of_a_page_stay_small(built: Assets, source: str, most_kb: int) -> None:
     sizes = [len(built.file(name).gzipped or b"") for name in scripts(source)]
     assert 0 < sum(sizes) < most_kb * 1000
+
+
+def test_each_printed_sheet_carries_the_notice() -> None:
+    styles = (FRONTEND / "src" / "styles" / "paper.css").read_text(encoding="utf-8")
+    assert f'content: "{RESEARCH_USE}"' in styles
 
 
 def test_packages_are_pinned_and_the_lock_names_no_host() -> None:

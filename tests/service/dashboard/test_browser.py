@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from pypdf import PdfReader
 
 from service.api import routes
 from service.api.feed import Feed
@@ -445,6 +447,15 @@ def test_paper_is_white_whatever_the_screen_is(page: Page) -> None:
     page.emulate_media(color_scheme="dark", media="print")
     page.goto("/patients/P-1001")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_what_is_folded_is_printed(page: Page) -> None:
+    page.goto("/patients/P-1001")
+    expect(page.locator(".chart canvas").first).to_be_visible()
+    said = " ".join(one.extract_text() for one in PdfReader(BytesIO(page.pdf(format="A4"))).pages)
+    for folded in ("Fitted on", "Inputs missing for", "Consciousness", "23 Nov 2026 10:18 CET", "monitor"):
+        assert folded in said, folded
+    assert page.locator("details[open]").count() == 0
 
 
 def test_a_chart_that_has_not_been_drawn_anew_widens_no_page(page: Page) -> None:

@@ -195,6 +195,13 @@ class TestPatient:
         assert "Send the frontal" in text(tile)
         assert "/8" not in text(tile)
 
+    def test_an_amended_film_says_when_and_why_it_was_amended(self, clinician: Visit) -> None:
+        page = clinician.page("/patients/P-1002")
+        tile, films = text(page.select(".tile")[1]), text(page.select(".films")[0])
+        assert re.search(r"Amended [\d:]+ CET by severity-", tile)
+        assert "Extent 3.9 of 8 (3.0–4.8), now extent 4.9 of 8" in tile
+        assert re.search(r"Amended [\d:]+ CET: ", films)
+
     def test_an_identifier_with_a_slash_and_a_blank_has_a_page(self, clinician: Visit) -> None:
         page = clinician.page(f"/patients/{segment('P/12 odd')}")
         assert "no vital signs have arrived" in text(page)

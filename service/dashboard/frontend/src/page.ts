@@ -2,6 +2,7 @@
 
 import "./styles/index.css";
 import { addShortcuts, listen } from "./keys";
+import { unfoldForPaper } from "./paper";
 import { toggleTheme } from "./theme";
 
 const button = document.querySelector<HTMLFormElement>("form[data-theme-toggle]");
@@ -11,3 +12,4 @@ button?.addEventListener("submit", (event) => {
 });
 addShortcuts([{ keys: ["t"], says: "Dark or light theme", run: toggleTheme }]);
 listen();
+unfoldForPaper();
