@@ -54,6 +54,7 @@ def patient_summary(visitor: Annotated[Visitor, Depends(reader)], patient_id: st
             companions=page["companions"],
             severity=page["severity"],
             films=page["films"],
+            amended=page["amended"].get(page["newest_study"]),
             picture=_picture(visitor, page["newest"]),
         )
     )

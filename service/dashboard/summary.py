@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import reportlab
+from reportlab.graphics.shapes import Drawing, Line, Rect
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
@@ -29,15 +30,19 @@ from reportlab.platypus import (
     TableStyle,
 )
 
-from service.dashboard.patient import Account, Beside, FilmRow
-from service.dashboard.risk import Reason, Risk
+from service.dashboard.amendment import Amendment
+from service.dashboard.patient import Account, Beside, FilmRow, Lane
+from service.dashboard.risk import Risk
 from service.dashboard.severity import Severity
+from service.dashboard.shapes import Bar
 from service.dashboard.worklist import Person
 from service.records import RESEARCH_USE
 
 MOST_FILMS = 8
 MARGIN = 16 * mm
-FILM_SIDE = 52 * mm
+FILM_SIDE = 44 * mm
+LANE, LANE_HEIGHT = 29 * mm, 8.0
+RISK = colors.HexColor("#a84300")
 GREY, LINE = colors.HexColor("#55606b"), colors.HexColor("#c8ced4")
 
 
@@ -49,6 +54,7 @@ class Summary:
     ----------
     made : when, in local time with its zone. by : the user who asked for it.
     change : change of the risk within an hour, in words; "" where it is not known.
+    amended : why the newest film's result replaced an earlier one, None where it did not.
     picture : the newest scored film as PNG; None where there is none.
     """
 
@@ -63,6 +69,7 @@ class Summary:
     companions: Sequence[Beside]
     severity: Severity | None
     films: Sequence[FilmRow]
+    amended: Amendment | None = None
     picture: bytes | None = None
 
 
@@ -71,8 +78,8 @@ def pdf(summary: Summary) -> bytes:
     _fonts()
     buffer = BytesIO()
     document = SimpleDocTemplate(
-        buffer, pagesize=A4, leftMargin=MARGIN, rightMargin=MARGIN, topMargin=MARGIN,
-        bottomMargin=20 * mm, title="Carina patient summary", author="Carina", invariant=True,
+        buffer, pagesize=A4, leftMargin=MARGIN, rightMargin=MARGIN, topMargin=12 * mm,
+        bottomMargin=17 * mm, title="Carina patient summary", author="Carina", invariant=True,
     )  # fmt: skip
 
     def foot(canvas: Canvas, _document: object) -> None:
@@ -90,7 +97,7 @@ def _parts(summary: Summary) -> Iterator[Flowable]:
         about.append(f"admitted {summary.admitted}")
     yield _line(" · ".join(one for one in about if one), SOFT)
     yield _line(f"As of {summary.made}", SOFT)
-    yield Spacer(0, 3 * mm)
+    yield Spacer(0, 1 * mm)
     yield KeepTogether(list(_risk(summary)))
     if summary.account and summary.risk.figure:
         yield from _account(summary.account)
@@ -123,33 +130,55 @@ def _risk(summary: Summary) -> Iterator[Flowable]:
 
 def _account(account: Account) -> Iterator[Flowable]:
     yield _line("What moved it", HEAD)
-    rows = [["Variable", "Newest value", "Measured", "Age", "Log-odds"]]
-    rows.append(["Baseline", "typical patient", "", "", account.baseline])
-    rows += [_lane(one.reason) for one in account.lanes]
+    rows: list[list[str | Flowable]] = [
+        ["Variable", "Newest value", "Measured", "Age", "lowers · risk · raises", "Log-odds"]
+    ]
+    baseline, total = _mark(account.baseline_at), _mark(account.total_at)
+    rows.append(["Baseline", "typical patient", "", "", baseline, account.baseline])
+    rows += [_lane(one) for one in account.lanes]
     if account.quiet:
-        rows.append([f"{account.quiet} further variables", "", "", "", account.rest])
-    rows.append(["Total", "", "", "", account.total])
-    yield _table(rows, (60, 38, 34, 20, 21), right=(4,))
+        rest = f"{account.quiet} further variables"
+        rows.append([rest, "", "", "", _bar(account.rest_bar), account.rest])
+    rows.append(["Total", "", "", "", total, account.total])
+    yield _table(rows, (53, 27, 28, 15, 32, 18), right=(5,))
     if account.missing:
         stand_in = "Not measured, typical values stand in"
         yield _line(f"{stand_in}: {', '.join(account.missing)}.", SOFT)
 
 
-def _lane(reason: Reason) -> list[str]:
+def _lane(lane: Lane) -> list[str | Flowable]:
+    reason = lane.reason
     value = f"{reason.value} {reason.unit}".strip() if reason.measured else "not measured"
     label = f"{reason.label} ({'raises' if reason.raises else 'lowers'})"
     if reason.stale:
         label += ", too old to be relied on"
     if reason.apart:
         label += ", fitted apart"
-    return [label, value, reason.observed, reason.age, reason.log_odds]
+    return [label, value, reason.observed, reason.age, _bar(lane.bar), reason.log_odds]
+
+
+def _bar(bar: Bar) -> Drawing:
+    """One contribution: filled raises, hollow lowers, as on the page."""
+    fill = RISK if bar.raises else None
+    left, width = bar.left * LANE / 100, bar.width * LANE / 100
+    drawn = Drawing(LANE, LANE_HEIGHT)
+    drawn.add(Rect(left, 1, width, 6, fillColor=fill, strokeColor=RISK, strokeWidth=0.7))
+    return drawn
+
+
+def _mark(at: float) -> Drawing:
+    """Where the sum begins or ends."""
+    x = at * LANE / 100
+    drawn = Drawing(LANE, LANE_HEIGHT)
+    drawn.add(Line(x, 0, x, LANE_HEIGHT, strokeColor=GREY, strokeWidth=1.2))
+    return drawn
 
 
 def _companions(companions: Sequence[Beside]) -> Iterator[Flowable]:
     if not companions:
         return
     yield _line("Published scores beside the model", HEAD)
-    rows = [["Score", "Value", "Meaning, or what is missing"]]
+    rows: list[list[str | Flowable]] = [["Score", "Value", "Meaning, or what is missing"]]
     rows += [
         [one.name, one.value or "none", one.band if one.value else f"missing: {one.missing}"]
         for one in companions
@@ -165,13 +194,15 @@ def _film(summary: Summary) -> Iterator[Flowable]:
         return
     if severity.refused:
         yield _line(f"No score. {severity.refused.what} {severity.refused.do}", BODY)
+        if summary.amended:
+            yield _line(_amended(summary.amended), SOFT)
         return
     words = f"{severity.extent} of 8 (90 % interval {severity.interval})"
     told = [_line(words, FIGURE), _line(f"Extent of opacity · model {severity.model}", SOFT)]
     told.append(_line(f"Zones {severity.brixia} of 18", SOFT))
     told += [_line(one, BODY) for one in _change(severity)]
-    if severity.amended:
-        told.append(_line("Amended: it replaced an earlier result of this study.", SOFT))
+    if summary.amended:
+        told.append(_line(_amended(summary.amended), SOFT))
     if summary.picture is None:
         yield from told
         return
@@ -181,6 +212,11 @@ def _film(summary: Summary) -> Iterator[Flowable]:
         TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (0, 0), 0)])
     )
     yield beside
+
+
+def _amended(one: Amendment) -> str:
+    changed = one.changed[:1].upper() + one.changed[1:]
+    return f"Amended {one.made} by {one.by}: {'; '.join(one.why)}. {changed}."
 
 
 def _change(severity: Severity) -> Iterator[str]:
@@ -196,14 +232,14 @@ def _change(severity: Severity) -> Iterator[str]:
 
 def _films(films: Sequence[FilmRow]) -> Iterator[Flowable]:
     yield _line("Films", HEAD)
-    rows = [["Taken", "Study", "Extent of 8 (90 % interval)", "Change"]]
+    rows: list[list[str | Flowable]] = [["Taken", "Study", "Extent of 8 (90 % interval)", "Change"]]
     rows += [_film_row(one) for one in films[:MOST_FILMS]]
-    yield _table(rows, (38, 48, 55, 32))
+    yield _table(rows, (38, 42, 50, 43))
     if len(films) > MOST_FILMS:
         yield _line(f"{len(films) - MOST_FILMS} earlier films are not listed.", SOFT)
 
 
-def _film_row(row: FilmRow) -> list[str]:
+def _film_row(row: FilmRow) -> list[str | Flowable]:
     found = row.severity
     if found is None:
         return [row.received, row.description, "not scored yet", ""]
@@ -213,9 +249,14 @@ def _film_row(row: FilmRow) -> list[str]:
     return [found.taken, row.description, f"{found.extent} ({found.interval})", change]
 
 
-def _table(rows: list[list[str]], widths_mm: Sequence[float], right: Sequence[int] = ()) -> Table:
+def _table(
+    rows: Sequence[Sequence[str | Flowable]], widths_mm: Sequence[float], right: Sequence[int] = ()
+) -> Table:
     styles = [CELL_RIGHT if column in right else CELL for column in range(len(widths_mm))]
-    cells = [[_line(text, style) for text, style in zip(row, styles, strict=True)] for row in rows]
+    cells = [
+        [_line(cell, style) if isinstance(cell, str) else cell for cell, style in pairs]
+        for pairs in (zip(row, styles, strict=True) for row in rows)
+    ]
     table = Table(cells, colWidths=[width * mm for width in widths_mm], repeatRows=1, hAlign="LEFT")
     table.setStyle(
         TableStyle(
@@ -279,7 +320,9 @@ BODY = ParagraphStyle("body", fontName="Vera", fontSize=9, leading=12)
 SOFT = ParagraphStyle("soft", BODY, fontSize=8, leading=11, textColor=GREY)
 WARNING = ParagraphStyle("warning", BODY, fontName="VeraBd")
 TITLE = ParagraphStyle("title", BODY, fontName="VeraBd", fontSize=15, leading=19)
-HEAD = ParagraphStyle("head", BODY, fontName="VeraBd", fontSize=10, leading=14, spaceBefore=9)
+HEAD = ParagraphStyle(
+    "head", BODY, fontName="VeraBd", fontSize=10, leading=14, spaceBefore=7, keepWithNext=1
+)
 FIGURE = ParagraphStyle("figure", BODY, fontName="VeraBd", fontSize=14, leading=19)
 OLD_FIGURE = ParagraphStyle("old figure", FIGURE, textColor=GREY)
 CELL = ParagraphStyle("cell", BODY, fontSize=8, leading=10)

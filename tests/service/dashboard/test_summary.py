@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 
 import pytest
@@ -80,3 +81,9 @@ def test_researchers_and_unknown_patients_get_no_paper(clinician: Visit, researc
 )
 def test_a_letter_that_the_font_lacks_is_drawn_bare_or_as_a_mark(name: str, drawn: str) -> None:
     assert summary.drawable(name) == drawn
+
+
+def test_an_amended_film_says_on_paper_why_it_was_amended(clinician: Visit) -> None:
+    said = " ".join(pages(clinician, "P-1002"))
+    assert re.search(r"Amended [\d:]+ CET by severity-", said)
+    assert "Extent 3.9 of 8 (3.0–4.8), now extent 4.9 of 8" in said
