@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -12,6 +15,28 @@ from uuid import uuid4
 from service.errors import NotFoundError, OutOfResourcesError, UsageError
 
 UNBOUNDED_MB = 1 << 40  # what a store without a bound answers when it is asked for its room
+_AT_ONCE = 1 << 20  # bytes; the kernel takes four times as long over 10 MB in one piece
+_NO_UNNAMED_FILES = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})  # NFS and others
+
+
+class Draft(Protocol):
+    """An object that is being written; nothing of it stays unless it is kept."""
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Add bytes; OutOfResourcesError when there is no room for them."""
+        ...
+
+    def read(self) -> bytes:
+        """Give all that was written."""
+        ...
+
+    def keep(self) -> str:
+        """Keep it durably and give its key, as `ObjectStore.put`; nothing is written after that."""
+        ...
+
+    def discard(self) -> None:
+        """Let go of it; what was kept stays."""
+        ...
 
 
 class ObjectStore(Protocol):
@@ -19,6 +44,10 @@ class ObjectStore(Protocol):
 
     def put(self, data: bytes | memoryview, suffix: str = "") -> str:
         """Keep bytes durably and give their key; OutOfResourcesError when that cannot be."""
+        ...
+
+    def draft(self, suffix: str = "") -> Draft:
+        """Begin an object whose bytes come piece by piece."""
         ...
 
     def keep(self, key: str, data: bytes | memoryview) -> None:
@@ -53,6 +82,30 @@ def unknown(key: str) -> NotFoundError:
     return NotFoundError(f"expected an object under the key {key!r}, found none; was it deleted?")
 
 
+class HeldDraft:
+    """A draft in memory, for a store that takes an object as a whole."""
+
+    def __init__(self, store: ObjectStore, suffix: str) -> None:
+        self._store, self._suffix = store, suffix
+        self._bytes = BytesIO()
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Add bytes."""
+        self._bytes.write(piece)
+
+    def read(self) -> bytes:
+        """Give all that was written."""
+        return self._bytes.getvalue()
+
+    def keep(self) -> str:
+        """Put it into the store."""
+        return self._store.put(self._bytes.getbuffer(), self._suffix)
+
+    def discard(self) -> None:
+        """Let go of the memory."""
+        self._bytes = BytesIO()
+
+
 class FileObjects:
     """Objects as files below one folder."""
 
@@ -68,14 +121,26 @@ class FileObjects:
     def keep(self, key: str, data: bytes | memoryview) -> None:
         """Write to a temporary file, rename, fsync it and its folder: after that it is durable."""
         target = self._file(key)
-        try:
+        with _room_for(len(data)):
             self._make_folder(target.parent)
             _write_durably(target, data)
-        except OSError as error:
-            raise OutOfResourcesError(
-                f"expected to keep an object of {len(data)} bytes, found: {error.strerror}; "
-                "free or repair the disk of the data directory, then send again"
-            ) from error
+
+    def draft(self, suffix: str = "") -> Draft:
+        """Begin a file without a name, or hold the bytes where the file system has no such files.
+
+        A process that is killed amid a film leaves nothing behind.
+        """
+        key = new_key(suffix)
+        target = self._file(key)
+        with _room_for(0):
+            self._make_folder(target.parent)
+            try:
+                fd = os.open(target.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
+            except OSError as error:
+                if error.errno not in _NO_UNNAMED_FILES:
+                    raise
+                return HeldDraft(self, suffix)
+        return _UnnamedFile(key, target, fd)
 
     def _make_folder(self, folder: Path) -> None:
         """Make the folders of a key; a new folder is only durable once its parent is synced."""
@@ -121,6 +186,73 @@ class FileObjects:
         return file
 
 
+class _UnnamedFile:
+    """A draft as an open file that gets its name when it is kept."""
+
+    def __init__(self, key: str, target: Path, fd: int) -> None:
+        self._key, self._target, self._fd = key, target, fd
+        self._size_bytes = 0
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Add bytes."""
+        with _room_for(self._size_bytes + len(piece)):
+            _write(self._fd, piece)
+        self._size_bytes += len(piece)
+
+    def read(self) -> bytes:
+        """Give all that was written."""
+        try:
+            return os.pread(self._fd, self._size_bytes, 0)
+        except OSError as error:
+            raise _unusable(error) from error
+
+    def keep(self) -> str:
+        """Name it, then fsync it and its folder, as `_write_durably` does."""
+        with _room_for(self._size_bytes):
+            if not self._is_named():
+                _write_durably(self._target, self.read())
+                return self._key
+            try:
+                os.fsync(self._fd)
+                _sync_folder(self._target.parent)
+            except OSError:
+                with suppress(OSError):
+                    self._target.unlink(missing_ok=True)
+                raise
+        return self._key
+
+    def _is_named(self) -> bool:
+        """Name it; False where the file system, or a missing /proc, does not allow it."""
+        folder = os.open(self._target.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:  # open(2), O_TMPFILE; with `dst_dir_fd` Python follows the link
+            os.link(f"/proc/self/fd/{self._fd}", self._target.name, dst_dir_fd=folder)
+        except OSError:
+            return False
+        finally:
+            os.close(folder)
+        return True
+
+    def discard(self) -> None:
+        """Close it: without a name its bytes are free again."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    __del__ = discard
+
+
+@contextmanager
+def _room_for(size_bytes: int) -> Iterator[None]:
+    """Turn a disk that does not take an object into one error."""
+    try:
+        yield
+    except OSError as error:
+        raise OutOfResourcesError(
+            f"expected to keep an object of {size_bytes} bytes, found: {error.strerror}; "
+            "free or repair the disk of the data directory, then send again"
+        ) from error
+
+
 def _unusable(error: OSError) -> OutOfResourcesError:
     return OutOfResourcesError(
         f"expected the disk of the data directory to answer, found: {error.strerror}; "
@@ -131,9 +263,8 @@ def _unusable(error: OSError) -> OutOfResourcesError:
 def _write_durably(target: Path, data: bytes | memoryview) -> None:
     written = target.with_name(f".{target.name}.part")
     try:
-        with written.open("wb") as file:
-            file.write(data)
-            file.flush()
+        with written.open("wb", buffering=0) as file:
+            _write(file.fileno(), data)
             # Renamed first: the file system writes contents and name in one go. Whoever reads has
             # the key from the index, which speaks of it only after this.
             written = written.rename(target)
@@ -143,6 +274,12 @@ def _write_durably(target: Path, data: bytes | memoryview) -> None:
         with suppress(OSError):
             written.unlink(missing_ok=True)
         raise
+
+
+def _write(fd: int, data: bytes | memoryview) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(fd, left[:_AT_ONCE]) :]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from service.errors import OutOfResourcesError
-from service.store.objects import UNBOUNDED_MB, new_key, unknown
+from service.store.objects import UNBOUNDED_MB, Draft, HeldDraft, new_key, unknown
 
 # A sender waits meanwhile: tell it soon to send again later.
 PATIENCE = Config(
@@ -41,6 +41,10 @@ class S3Objects:
         key = new_key(suffix)
         self.keep(key, data)
         return key
+
+    def draft(self, suffix: str = "") -> Draft:
+        """Hold the pieces of an object: it is uploaded in one request."""
+        return HeldDraft(self, suffix)
 
     def keep(self, key: str, data: bytes | memoryview) -> None:
         """Upload in one request; the store answers only when the bytes are durable."""

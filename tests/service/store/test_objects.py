@@ -31,6 +31,48 @@ def test_bytes_come_back_as_they_went_in(objects: ObjectStore, data: bytes) -> N
     assert objects.get(objects.put(memoryview(data), ".dcm")) == data
 
 
+@given(pieces=st.lists(st.binary(max_size=2048), max_size=6))
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_pieces_come_back_as_one_object(objects: ObjectStore, pieces: list[bytes]) -> None:
+    draft = objects.draft(".dcm")
+    for piece in pieces:
+        draft.write(memoryview(piece))
+    assert draft.read() == b"".join(pieces)
+    key = draft.keep()
+    draft.discard()
+    assert objects.get(key) == b"".join(pieces)
+
+
+def test_a_draft_that_is_not_kept_leaves_nothing(tmp_path: Path) -> None:
+    objects = FileObjects(tmp_path)
+    draft = objects.draft(".dcm")
+    draft.write(b"film")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    draft.discard()
+    draft.discard()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("lacks", ["open", "link"])
+def test_a_file_system_without_unnamed_files_keeps_drafts_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    there = getattr(os, lacks)
+
+    def lacking(path: str | Path, *arguments: int | str, **named: int) -> int:
+        if lacks == "link" or (arguments and arguments[0] & os.O_TMPFILE == os.O_TMPFILE):
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return there(path, *arguments, **named)
+
+    monkeypatch.setattr(os, lacks, lacking)
+    objects = FileObjects(tmp_path)
+    draft = objects.draft(".dcm")
+    draft.write(b"film")
+    assert objects.get(draft.keep()) == b"film"
+
+
 def test_the_same_bytes_twice_have_two_keys(objects: ObjectStore) -> None:
     first, second = objects.put(b"film", ".dcm"), objects.put(b"film", ".dcm")
     assert first != second
@@ -76,9 +118,14 @@ def test_a_full_disk_is_out_of_resources_and_leaves_nothing(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     objects.put(b"film")
+    draft = objects.draft()
+    draft.write(b"film")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutOfResourcesError, match="No space left"):
         objects.put(b"film")
+    with pytest.raises(OutOfResourcesError, match="No space left"):
+        draft.keep()
+    draft.discard()
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
 
 
