@@ -105,7 +105,8 @@ class WaitingSocket(ClosingSocket):
         except (OSError, ValueError):
             self.event_queue.put("Evt17")  # PS3.8 9.2: the transport connection is closed
             return False
-        self.bell.hush()
+        if self.bell.fileno() in stirring:
+            self.bell.hush()
         return connection is not None and connection.fileno() in stirring
 
 

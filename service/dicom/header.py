@@ -152,7 +152,34 @@ def read_header(data_set: bytes, transfer_syntax_uid: str) -> Header:
     return _read(data_set, 0, transfer_syntax_uid)
 
 
-def _read(data: bytes, start: int, transfer_syntax_uid: str) -> Header:
+def read_leading_header(head: bytes, transfer_syntax_uid: str) -> Header | None:
+    """Read the header from the first bytes of a data set, as `read_header` does from all of it.
+
+    Returns
+    -------
+    None where they do not reach beyond the last indexed element, or are deflated.
+    """
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        return None
+    end = _End()
+    try:
+        header = _read(head, 0, transfer_syntax_uid, end)
+    except InvalidObjectError:  # perhaps cut off within an element
+        return None
+    return header if end.is_reached else None
+
+
+class _End:
+    """Stops a parser behind the last indexed element, and tells whether it came so far."""
+
+    is_reached = False
+
+    def __call__(self, tag: BaseTag, vr: str | None, length: int) -> bool:
+        self.is_reached = int(tag) > _LAST_TAG
+        return self.is_reached
+
+
+def _read(data: bytes, start: int, transfer_syntax_uid: str, end: _End | None = None) -> Header:
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         data, start = _inflate(memoryview(data)[start:]), 0
     source = _Counted(data)
@@ -162,7 +189,7 @@ def _read(data: bytes, start: int, transfer_syntax_uid: str) -> Header:
             source,
             is_implicit_VR=transfer_syntax_uid == ImplicitVRLittleEndian,
             is_little_endian=transfer_syntax_uid != ExplicitVRBigEndian,
-            stop_when=_beyond_index,
+            stop_when=end or _End(),
             specific_tags=list(_TAGS.values()),
         )
         elements = _raw_elements(ds)
@@ -225,10 +252,6 @@ def _raw_elements(ds: Dataset) -> dict[BaseTag, RawDataElement]:
         (tag, ds.get_item(tag, keep_deferred=True)) for tag in tags
     ]
     return {tag: element for tag, element in found if isinstance(element, RawDataElement)}
-
-
-def _beyond_index(tag: BaseTag, vr: str | None, length: int) -> bool:
-    return int(tag) > _LAST_TAG
 
 
 def _inflate(data_set: memoryview) -> bytes:

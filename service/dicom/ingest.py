@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -20,6 +21,7 @@ from service.dicom.header import (
     same_data_set,
     with_preamble,
 )
+from service.dicom.reception import Received, Reception
 from service.errors import (
     CarinaError,
     InvalidObjectError,
@@ -77,9 +79,18 @@ class Ingest:
         self._min_free_disk_mb = min_free_disk_mb
         self.max_object_bytes = max_object_mb * _MB
 
+    def reception(self, transfer_syntax_uid: str, announced_uid: str) -> Reception:
+        """Begin to take in a data set that comes in pieces; when it is whole give it to `take`."""
+
+        def admit(header: Header) -> None:
+            _check_identity(header, announced_uid)
+            self._check_disk()
+
+        return Reception(self._objects, transfer_syntax_uid, admit)
+
     def take(
         self,
-        data: bytes,
+        data: bytes | Reception,
         *,
         source: str,
         actor: str,
@@ -92,7 +103,8 @@ class Ingest:
 
         Parameters
         ----------
-        data : a whole DICOM file; with `transfer_syntax_uid` an encoded data set without preamble.
+        data : a whole DICOM file; with `transfer_syntax_uid` an encoded data set without preamble,
+            or what `reception` began.
         source : where it came from, as in `Instance.source`.
         actor : AE title or user, for the audit.
         announced_uid : the SOP Instance UID that the sender will take the answer for.
@@ -105,19 +117,13 @@ class Ingest:
         TooLargeError : beyond the configured bound.
         OutOfResourcesError : disk full, database or queue away; send it again later.
         """
-        self._check_size(len(data))
-        if transfer_syntax_uid is None:
-            data = with_preamble(data)
-            header = read_file_header(data)
-        else:
-            header = read_header(data, transfer_syntax_uid)
-            data = _as_file(data, header)
+        received = self._received(data, transfer_syntax_uid)
+        header = received.header
         _check_identity(header, announced_uid)
         self._check_disk()
         asked_for = self._asked_for(header) if pulled else ""
         taken = self._keep(
-            data,
-            header,
+            received,
             source,
             asked_for,
             AuditEvent(
@@ -136,26 +142,40 @@ class Ingest:
             self._start(taken.study_uid)
         return taken
 
+    def _received(self, data: bytes | Reception, transfer_syntax_uid: str | None) -> Received:
+        if isinstance(data, Reception):
+            self._check_size(data.size_bytes)
+            received = data.received()
+            if received is not None:
+                return received
+            data = data.getvalue()
+        self._check_size(len(data))
+        if transfer_syntax_uid is None:
+            data = with_preamble(data)
+            header = read_file_header(data)
+        else:
+            header = read_header(data, transfer_syntax_uid)
+            data = _as_file(data, header)
+        keep = partial(self._objects.put, data, ".dcm")
+        return Received(header, hashlib.sha256(data).hexdigest(), len(data), lambda: data, keep)
+
     def _asked_for(self, header: Header) -> str:
         """The patient that a study was retrieved for; "" where nobody asked for it."""
         retrieval = retrievals.retrieved(self._index, header["StudyInstanceUID"])
         return retrieval.patient_id or "" if retrieval else ""
 
-    def _keep(
-        self, data: bytes, header: Header, source: str, asked_for: str, audit: AuditEvent
-    ) -> Taken:
+    def _keep(self, received: Received, source: str, asked_for: str, audit: AuditEvent) -> Taken:
         """Write the bytes, then the rows; an object that is there already is not written again."""
-        received_at, sha256 = audit.at, hashlib.sha256(data).hexdigest()
-        uid = header["SOPInstanceUID"]
-        kept = self._index.kept_under(uid)
-        again = kept is not None and self._is_same(kept, data, sha256)
-        sha256 = kept.sha256 if kept and again else sha256
-        key = kept.object_key if kept and again else self._objects.put(data, ".dcm")
+        header, received_at = received.header, audit.at
+        kept = self._index.kept_under(header["SOPInstanceUID"])
+        again = kept is not None and self._is_same(kept, received)
+        sha256 = kept.sha256 if kept and again else received.sha256
+        key = kept.object_key if kept and again else received.keep()
         instance = keywords.instance_of(
             header,
             object_key=key,
             sha256=sha256,
-            size_bytes=len(data),
+            size_bytes=received.size_bytes,
             received_at=received_at,
             source=source,
         )
@@ -179,14 +199,14 @@ class Ingest:
             )
         return Taken(outcome, instance.sop_class_uid, instance.sop_instance_uid, instance.study_uid)
 
-    def _is_same(self, kept: Kept, data: bytes, sha256: str) -> bool:
+    def _is_same(self, kept: Kept, received: Received) -> bool:
         """Whether an object that is kept is this one; STOW-RS and C-STORE differ before it."""
-        if kept.sha256 == sha256:
+        if kept.sha256 == received.sha256:
             return True
-        if abs(kept.size_bytes - len(data)) > _MOST_META_BYTES:
+        if abs(kept.size_bytes - received.size_bytes) > _MOST_META_BYTES:
             return False
         try:
-            return same_data_set(data, self._objects.get(kept.object_key))
+            return same_data_set(received.read(), self._objects.get(kept.object_key))
         except (NotFoundError, InvalidObjectError):  # its file is lost: the new one is kept aside
             return False
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, cast
 
 import structlog
@@ -27,11 +28,13 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from service.dicom import find, tls
 from service.dicom.antechamber import Antechamber, Caller
-from service.dicom.association import WaitingAssociation, WaitingSocket, make_waiting
+from service.dicom.association import WaitingAssociation, make_waiting
 from service.dicom.commitment import PUSH_MODEL, REQUEST, Commitments
 from service.dicom.find import Finder
+from service.dicom.fragments import BoundedSocket, MessageBudget, StoringUpperLayer
 from service.dicom.header import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from service.dicom.ingest import Ingest
+from service.dicom.reception import Reception
 from service.dicom.sop_classes import VERIFICATION, is_storable
 from service.errors import CarinaError, UsageError
 from service.settings import Settings
@@ -44,7 +47,6 @@ _WAITING_CONNECTIONS = 128  # in the queue of the kernel
 _SILENT_CONNECTIONS = 512  # accepted, and nothing said so far
 _SPARE_CONNECTIONS = 16  # beyond the limit: enough to be told "local limit exceeded"
 _MESSAGE_OVERHEAD = 1 << 20  # command set and PDU headers beside the data set
-_CHUNK_BYTES = 64 << 10  # pynetdicom reads 4 KiB at a time
 _PROCESSING_FAILURE = 0x0110  # PS3.7 C.5
 _SUCCESS, _PENDING, _PENDING_KEYS_IGNORED, _CANCELLED = 0x0000, 0xFF00, 0xFF01, 0xFE00
 _NO_SUCH_QUERY = 0xA900  # PS3.4 C.4.1.1.4: the identifier does not fit the SOP class
@@ -142,7 +144,7 @@ def serve(
         ],
         server_class=_PortServer,
         request_handler=_BoundedHandler,
-        max_message_bytes=ingest.max_object_bytes + _MESSAGE_OVERHEAD,
+        ingest=ingest,
         listening_fd=settings.listening_fd,
     )
     ae._servers.append(
@@ -159,9 +161,10 @@ def _store(event: evt.Event, ingest: Ingest) -> Dataset:
     """Answer a C-STORE request once its object is durable (PS3.4 B.2.3)."""
     calling = _calling(event)
     request = cast(C_STORE, event.request)
+    data_set = cast(BytesIO, request.DataSet)
     try:
         taken = ingest.take(
-            event.encoded_dataset(include_meta=False),
+            data_set if isinstance(data_set, Reception) else data_set.getvalue(),
             source=f"c-store:{calling}",
             actor=calling,
             address=event.assoc.requestor.address,
@@ -176,6 +179,9 @@ def _store(event: evt.Event, ingest: Ingest) -> Dataset:
         # The edge to the network: the sender keeps the object, the traceback is for us.
         _log.exception("object refused by a fault", source=calling)
         return _status(_PROCESSING_FAILURE, "internal fault; send it again later")
+    finally:
+        if isinstance(data_set, Reception):
+            data_set.discard()
     _log.info("object taken in", source=calling, outcome=taken.outcome)
     return _status(0x0000)
 
@@ -270,38 +276,14 @@ def _offer(event: evt.Event, finder: Finder | None, commitments: Commitments | N
         ]
 
 
-class _MessageBudget:
-    """Bytes that one association may still send before its message must be complete."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit = self._left = limit_bytes
-
-    def spend(self, count: int) -> None:
-        """Count bytes in.
-
-        Raises
-        ------
-        OSError : the message has outgrown every object that would be taken in.
-        """
-        self._left -= count
-        if self._left < 0:
-            raise OSError("a DICOM message outgrew the largest object that is taken in")
-
-    def renew(self) -> None:
-        """Begin the next message."""
-        self._left = self._limit
-
-
 class _PortServer(ThreadedAssociationServer):
     """Accepts from a socket that several processes may hold; counts before it serves."""
 
     daemon_threads = True
     request_queue_size = _WAITING_CONNECTIONS
 
-    def __init__(
-        self, *arguments: Any, max_message_bytes: int, listening_fd: int, **named: Any
-    ) -> None:
-        self.max_message_bytes = max_message_bytes
+    def __init__(self, *arguments: Any, ingest: Ingest, listening_fd: int, **named: Any) -> None:
+        self.ingest = ingest
         self.listening_fd = listening_fd
         self.agreeing = threading.Semaphore(_SPARE_CONNECTIONS)  # connections that agree on TLS
         self._ending, self._ended = threading.Event(), threading.Event()
@@ -378,24 +360,6 @@ class _PortServer(ThreadedAssociationServer):
         return len(held) < self.ae.maximum_associations + _SPARE_CONNECTIONS
 
 
-class _BoundedSocket(WaitingSocket):
-    """Counts what it receives."""
-
-    budget: _MessageBudget
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Read so many bytes, or up to the end of the connection; a PDU may claim 4 GiB."""
-        self.budget.spend(nr_bytes)
-        connection = cast(socket.socket, self.socket)
-        received = bytearray()
-        while len(received) < nr_bytes:
-            chunk = connection.recv(min(_CHUNK_BYTES, nr_bytes - len(received)))
-            if not chunk:
-                break
-            received += chunk
-        return received
-
-
 class _BoundedHandler(RequestHandler):
     """Gives each association a budget of bytes for one message."""
 
@@ -421,13 +385,17 @@ class _BoundedHandler(RequestHandler):
 
     def _create_association(self) -> Association:
         assoc = super()._create_association()
-        bounded = cast(_BoundedSocket, assoc.dul.socket)
-        bounded.__class__ = _BoundedSocket
+        ingest = cast(_PortServer, self.server).ingest
+        bounded = cast(BoundedSocket, assoc.dul.socket)
+        bounded.__class__ = BoundedSocket
         cast(socket.socket, bounded.socket).settimeout(self.ae.network_timeout)
-        bounded.budget = _MessageBudget(cast(_PortServer, self.server).max_message_bytes)
+        bounded.budget = MessageBudget(ingest.max_object_bytes + _MESSAGE_OVERHEAD)
         make_waiting(assoc)
+        layer = cast(StoringUpperLayer, assoc.dul)
+        layer.__class__ = StoringUpperLayer
+        layer.begin = ingest.reception
         return assoc
 
 
 def _message_complete(event: evt.Event) -> None:
-    cast(_BoundedSocket, event.assoc.dul.socket).budget.renew()
+    cast(BoundedSocket, event.assoc.dul.socket).budget.renew()
