@@ -24,6 +24,7 @@ from service.dicom.transport import ClosingSocket
 
 _LOOK_S = 0.25  # how late a timer may be seen to have run out
 _NO_MESSAGE = (None, None)
+_MOST_WAITING = 2  # messages; PS3.7 D.3.3.3: a peer sends one, then waits for its answer
 
 
 class Bell:
@@ -92,7 +93,7 @@ class WaitingSocket(ClosingSocket):
     @property
     def ready(self) -> bool:
         """Wait until the peer said something, the bell rings, or a moment has passed."""
-        connection = self.socket
+        connection = None if self._is_hurried() else self.socket
         if isinstance(connection, ssl.SSLSocket) and connection.pending():
             return True
         waiting = select.poll()
@@ -108,6 +109,11 @@ class WaitingSocket(ClosingSocket):
         if self.bell.fileno() in stirring:
             self.bell.hush()
         return connection is not None and connection.fileno() in stirring
+
+    def _is_hurried(self) -> bool:
+        """Whether the peer does not wait for its answers; it is heard again after the next one."""
+        is_established = self.assoc.dul.state_machine.current_state == "Sta6"  # PS3.8 9.2.1
+        return is_established and self.assoc.dimse.msg_queue.qsize() >= _MOST_WAITING
 
 
 class WaitingUpperLayer(DULServiceProvider):

@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 from pynetdicom.dimse_messages import C_STORE_RQ
@@ -84,12 +85,16 @@ class BoundedSocket(WaitingSocket):
         OSError : the connection ended, or the message is too long.
         """
         self.budget.spend(nr_bytes)
-        buffer = memoryview(bytearray(min(nr_bytes, _PIECE_BYTES)))
         while nr_bytes:
-            piece = buffer[:nr_bytes]
+            piece = self._buffer[:nr_bytes]
             self._fill(piece)
             yield piece
             nr_bytes -= len(piece)
+
+    @cached_property
+    def _buffer(self) -> memoryview:
+        """What pieces are read into, made for those associations alone that send films."""
+        return memoryview(bytearray(_PIECE_BYTES))
 
     def _fill(self, piece: memoryview) -> None:
         connection = cast(socket.socket, self.socket)

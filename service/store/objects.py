@@ -195,9 +195,11 @@ class _UnnamedFile:
 
     def write(self, piece: bytes | memoryview) -> None:
         """Add bytes."""
-        with _room_for(self._size_bytes + len(piece)):
-            _write(self._fd, piece)
         self._size_bytes += len(piece)
+        try:
+            _write(self._fd, piece)
+        except OSError as error:
+            raise _no_room(self._size_bytes, error) from error
 
     def read(self) -> bytes:
         """Give all that was written."""
@@ -247,10 +249,14 @@ def _room_for(size_bytes: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutOfResourcesError(
-            f"expected to keep an object of {size_bytes} bytes, found: {error.strerror}; "
-            "free or repair the disk of the data directory, then send again"
-        ) from error
+        raise _no_room(size_bytes, error) from error
+
+
+def _no_room(size_bytes: int, error: OSError) -> OutOfResourcesError:
+    return OutOfResourcesError(
+        f"expected to keep an object of {size_bytes} bytes, found: {error.strerror}; "
+        "free or repair the disk of the data directory, then send again"
+    )
 
 
 def _unusable(error: OSError) -> OutOfResourcesError:

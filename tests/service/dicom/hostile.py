@@ -214,10 +214,16 @@ MUTATIONS: dict[str, Mutation] = {
 }
 
 
-def association_request(called: bytes, calling: bytes) -> bytes:
-    """A-ASSOCIATE-RQ (PS3.8 9.3.2) for verification, whatever the AE titles hold."""
+def association_request(
+    called: bytes,
+    calling: bytes,
+    sop_class_uid: str = "1.2.840.10008.1.1",
+    transfer_syntax_uid: str = "1.2.840.10008.1.2",
+) -> bytes:
+    """A-ASSOCIATE-RQ (PS3.8 9.3.2) for one context, number 1, whatever the AE titles hold."""
     uid = b"1.2.840.10008.3.1.1.1"
-    context = b"\1\0\0\0" + _item(0x30, b"1.2.840.10008.1.1") + _item(0x40, b"1.2.840.10008.1.2")
+    syntaxes = _item(0x30, sop_class_uid.encode()) + _item(0x40, transfer_syntax_uid.encode())
+    context = b"\1\0\0\0" + syntaxes
     user = _item(0x51, struct.pack(">I", 16384)) + _item(0x52, b"1.2.3")
     titles = called[:16].ljust(16) + calling[:16].ljust(16) + bytes(32)
     items = _item(0x10, uid) + _item(0x20, context) + _item(0x50, user)

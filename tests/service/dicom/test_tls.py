@@ -119,13 +119,13 @@ def dcmtk(program: str) -> str:
 
 
 def test_a_film_arrives_over_tls(ward, listen, hospital):
-    listener, ds = listen(**hospital.settings()), film()
+    listener, ds = listen(**hospital.settings()), film(shape=(256, 400))
     send(as_file(ds), at(listener), "PACS", client(hospital))
     assert ward.index.instance(ds.SOPInstanceUID).source == "c-store:PACS"
 
 
 def test_dcmtk_sends_over_tls_with_its_own_certificate(ward, listen, hospital, tmp_path):
-    listener, ds = listen(**hospital.settings(dicom_tls_mutual=True)), film()
+    listener, ds = listen(**hospital.settings(dicom_tls_mutual=True)), film(shape=(256, 400))
     (tmp_path / "film.dcm").write_bytes(as_file(ds))
     subprocess.run(
         [dcmtk("storescu"), "-aec", "CARINA", "+tls", hospital.pacs.key, hospital.pacs.certificate,
