@@ -287,7 +287,9 @@ def _text(element: RawDataElement | None, encodings: list[str]) -> str:
             text = value.decode(encodings[0], errors="replace")
     except (UnicodeError, LookupError, UserWarning):
         text = value.decode("latin-1")
-    return "".join(letter if letter.isprintable() else " " for letter in text).strip()
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return text.strip()
 
 
 def _bytes(element: RawDataElement | None) -> bytes:

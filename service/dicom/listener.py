@@ -27,6 +27,7 @@ from pynetdicom.presentation import build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from service.dicom import find, tls
+from service.dicom.acknowledgement import AcknowledgingProvider
 from service.dicom.antechamber import Antechamber, Caller
 from service.dicom.association import WaitingAssociation, make_waiting
 from service.dicom.commitment import PUSH_MODEL, REQUEST, Commitments
@@ -157,7 +158,7 @@ def serve(
     return Listener(server, thread)
 
 
-def _store(event: evt.Event, ingest: Ingest) -> Dataset:
+def _store(event: evt.Event, ingest: Ingest) -> Dataset | int:
     """Answer a C-STORE request once its object is durable (PS3.4 B.2.3)."""
     calling = _calling(event)
     request = cast(C_STORE, event.request)
@@ -183,7 +184,7 @@ def _store(event: evt.Event, ingest: Ingest) -> Dataset:
         if isinstance(data_set, Reception):
             data_set.discard()
     _log.info("object taken in", source=calling, outcome=taken.outcome)
-    return _status(0x0000)
+    return _SUCCESS
 
 
 def _is_moved_by_us(event: evt.Event, request: C_STORE) -> bool:
@@ -394,6 +395,7 @@ class _BoundedHandler(RequestHandler):
         layer = cast(StoringUpperLayer, assoc.dul)
         layer.__class__ = StoringUpperLayer
         layer.begin = ingest.reception
+        assoc.dimse.__class__ = AcknowledgingProvider
         return assoc
 
 

@@ -36,7 +36,7 @@ from service.jobs.priors import Puller
 from service.jobs.queue_log import hear_dbos
 from service.jobs.risk import RiskModels, default_risk_models, fill_course, run_risk
 from service.jobs.watch import Watch
-from service.records import Crew, Study, StudyResult
+from service.records import Crew, StudyResult
 from service.settings import Settings
 from service.store import retention, retrievals
 from service.store.deletions import sweep
@@ -263,17 +263,17 @@ class Engine:
 
     def study_arrived(self, study_uid: str) -> None:
         """Have a study scored that has films its result has not seen. Durable when it returns."""
-        study = self.index.study(study_uid)
-        if study.revision:
-            self._enqueue_study(study, f"{study.revision}")
+        revision = self.index.revision(study_uid)
+        if revision:
+            self._enqueue_study(study_uid, str(revision))
 
-    def _enqueue_study(self, study: Study, generation: str) -> None:
+    def _enqueue_study(self, study_uid: str, generation: str) -> None:
         job = EnqueueOptions(
             queue_name=STUDIES,
             workflow_name="carina_study",
-            workflow_id=f"study-{digest(study.study_uid)}-{generation}",
+            workflow_id=f"study-{digest(study_uid)}-{generation}",
         )
-        self._enqueue(job, study.study_uid)
+        self._enqueue(job, study_uid)
 
     def risk_due(self, patient_id: str) -> None:
         """Have the risk of a patient computed again, once for all news of a few seconds."""
@@ -310,9 +310,9 @@ class Engine:
                 pipeline.give_up(study, self.index, self.clock(), workflows.result_id(job))
             elif fate == "lost":
                 turn = int(self.clock().timestamp() // STUCK_AFTER.total_seconds())
-                self._enqueue_study(study, f"{study.revision}-{turn}")
+                self._enqueue_study(study.study_uid, f"{study.revision}-{turn}")
             elif fate == "unknown":
-                self._enqueue_study(study, str(study.revision))
+                self._enqueue_study(study.study_uid, str(study.revision))
         return len(studies)
 
     def _fate(self, found: WorkflowStatus | None) -> str:
@@ -479,7 +479,7 @@ class Engine:
         study = self.index.study(result.study_uid)
         prior = pipeline.newest_prior(self.index, study)
         if not pipeline.is_up_to_date(result, study, prior):
-            self._enqueue_study(study, f"after-{kept}")
+            self._enqueue_study(study.study_uid, f"after-{kept}")
 
     def compute_risk(self, patient_id: str, at: datetime, *, late: bool = False) -> None:
         """Append one risk to a patient's series; what breaks here breaks for this patient only.

@@ -47,6 +47,7 @@ _KEPT_UNDER = select(INSTANCES.c.object_key, INSTANCES.c.sha256, INSTANCES.c.siz
     INSTANCES.c.sop_instance_uid == bindparam("asked"), IN_FORCE
 )
 _STUDY = select(STUDIES).where(STUDIES.c.study_uid == bindparam("asked"))
+_REVISION = select(STUDIES.c.revision).where(STUDIES.c.study_uid == bindparam("asked"))
 
 
 def like(column: ColumnElement[str], words: str) -> ColumnElement[bool]:
@@ -158,6 +159,14 @@ class Images(Database):
         if row is None:
             raise NotFoundError("expected a study under this Study Instance UID, found none")
         return payloads.study(row)
+
+    def revision(self, study_uid: str) -> int:
+        """How many films a study has had; NotFoundError where there is no such study."""
+        with self._read() as connection:
+            revision = connection.execute(_REVISION, {"asked": study_uid}).scalar()
+        if revision is None:
+            raise NotFoundError("expected a study under this Study Instance UID, found none")
+        return int(revision)
 
     def studies(
         self, *, patient_id: str | None = None, limit: int = 100, offset: int = 0

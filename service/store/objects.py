@@ -131,7 +131,7 @@ class FileObjects:
         A process that is killed amid a film leaves nothing behind.
         """
         key = new_key(suffix)
-        target = self._file(key)
+        target = self._root / key
         with _room_for(0):
             self._make_folder(target.parent)
             try:

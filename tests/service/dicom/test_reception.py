@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
 
 @given(seed=st.integers(0, 1 << 16), share=st.floats(0, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_header_read_from_the_first_bytes_is_that_of_all_or_none(seed, share):
     kinds = len(hostile.MUTATIONS)
     for file in hostile.generate(seed, random.Random(seed).randrange(1, kinds)):
