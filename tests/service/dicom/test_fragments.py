@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import struct
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -97,6 +98,25 @@ def test_films_that_are_sent_without_waiting_for_answers_are_all_answered(ward, 
             wire.send(pdu(command(ds)), *map(pdu, cut(data_set(ds), [70_000])))
         assert [wire.status() for _ in films] == [0x0000] * 8
     assert len(ward.files()) == 8
+
+
+def test_who_does_not_wait_for_answers_is_not_heard_meanwhile(ward, listen, monkeypatch):
+    served, taking = threading.Event(), ward.ingest.take
+
+    def take(*arguments, **named):
+        served.wait(20)
+        return taking(*arguments, **named)
+
+    monkeypatch.setattr(ward.ingest, "take", take)
+    listener, films = listen(), [large(seed=seed) for seed in range(8)]
+    with Wire(listener) as wire:
+        for ds in films:
+            wire.send(pdu(command(ds)), *map(pdu, cut(data_set(ds), [70_000])))
+        assert eventually(lambda: len(unnamed_files(ward.folder)) == 3)  # one in hand, two wait
+        echo(destination(listener))
+        assert len(unnamed_files(ward.folder)) == 3
+        served.set()
+        assert [wire.status() for _ in films] == [0x0000] * 8
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
