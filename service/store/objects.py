@@ -202,11 +202,14 @@ class _UnnamedFile:
             raise _no_room(self._size_bytes, error) from error
 
     def read(self) -> bytes:
-        """Give all that was written."""
+        """Give all that was written; one system call gives 2 GiB at most."""
+        found = bytearray()
         try:
-            return os.pread(self._fd, self._size_bytes, 0)
+            while piece := os.pread(self._fd, self._size_bytes - len(found), len(found)):
+                found += piece
         except OSError as error:
             raise _unusable(error) from error
+        return bytes(found)
 
     def keep(self) -> str:
         """Name it, then fsync it and its folder, as `_write_durably` does."""
