@@ -38,8 +38,12 @@ KEYWORDS = (
     "Columns",
     "InstanceNumber",
     "PatientOrientation",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "EstimatedRadiographicMagnificationFactor",
+    "NominalScannedPixelSpacing",
 )
-"""What of a film's header is looked at here."""
+"""What of a film's header its results are made from."""
 
 
 def derived_uid(*parts: str) -> UID:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from ssl import SSLContext
 from typing import Literal, TypeVar
 from uuid import UUID, uuid5
@@ -302,7 +303,7 @@ def default_outbox(settings: Settings) -> Outbox:
 
     return Outbox(
         objects.severity_report,
-        objects.structures_segmentation,
+        partial(objects.structures_segmentation, plane=settings.segmentation_plane),
         send,
         settings.destinations,
         commit,

@@ -63,18 +63,18 @@ def ask_in_bytes(listener: Listener, *identifiers: bytes) -> list[int]:
     assoc = ae.associate("127.0.0.1", listener.port, ae_title="CARINA")
     assert assoc.is_established
     statuses = []
+    assoc._reactor_checkpoint.clear()  # else its own thread would take an answer now and then
     for number, data in enumerate(identifiers, 1):
         asked = C_FIND()
         asked.MessageID, asked.Priority, asked.AffectedSOPClassUID = number, 2, STUDY_ROOT
         asked.Identifier = io.BytesIO(data)
-        assoc._reactor_checkpoint.clear()
         assoc.dimse.send_msg(asked, assoc.accepted_contexts[0].context_id)
         answer = C_FIND()
         answer.Status = 0xFF00
         while answer.Status in (0xFF00, 0xFF01):
             _, answer = assoc.dimse.get_msg(block=True)
-        assoc._reactor_checkpoint.set()
         statuses.append(answer.Status)
+    assoc._reactor_checkpoint.set()
     assoc.release()
     return statuses
 

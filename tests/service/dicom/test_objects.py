@@ -43,6 +43,35 @@ def header(sop_class=ComputedRadiographyImageStorage) -> Dataset:
     return dcmread(io.BytesIO(as_file(film(sop_class=sop_class))), stop_before_pixels=True)
 
 
+@pytest.mark.peer
+def test_a_segmentation_in_a_plane_has_no_errors_by_dciodvfy(tmp_path):
+    laid = structures_segmentation(header(), scored(), masks((64, 48)), plane=True)
+    assert complaints(laid, tmp_path) == []
+
+
+def test_no_size_of_a_pixel_is_made_up_for_a_plane():
+    source = header()
+    del source.ImagerPixelSpacing
+    laid, plain = (
+        structures_segmentation(source, scored(), masks((64, 48)), plane=way)
+        for way in (True, False)
+    )
+    assert laid == plain
+
+
+def test_a_segmentation_lies_in_a_plane_where_a_viewer_of_slices_needs_one():
+    plain, laid = (
+        dcmread(io.BytesIO(structures_segmentation(header(), scored(), masks((64, 48)), plane=way)))
+        for way in (False, True)
+    )
+    assert "FrameOfReferenceUID" not in plain
+    assert "PlaneOrientationSequence" not in plain.SharedFunctionalGroupsSequence[0]
+    shared = laid.SharedFunctionalGroupsSequence[0]
+    assert shared.PixelMeasuresSequence[0].PixelSpacing == [0.2, 0.2]
+    assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
+    assert np.array_equal(laid.pixel_array, plain.pixel_array)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @pytest.mark.parametrize(
     "said",
