@@ -45,14 +45,18 @@ class Stored:
         return -(1 << (self.bits - 1)) if self.signed else 0
 
 
-def decode(ds: Dataset) -> Stored:
+def decode(ds: Dataset, *, shortest_side: int = SHORTEST_SIDE) -> Stored:
     """Decode the only frame of a data set.
+
+    Parameters
+    ----------
+    shortest_side : fewer pixels are refused.
 
     Raises
     ------
     Refusal : `too_small`, `truncated` or `undecodable`. Decoders raise whatever they like beside.
     """
-    _check_declared(ds)
+    _check_declared(ds, shortest_side)
     _check_present(ds)
     pixels = _decoded(ds)
     bits = whole(ds, "BitsStored")
@@ -65,14 +69,14 @@ def decode(ds: Dataset) -> Stored:
     return Stored(_clear_unused_bits(pixels, ds, bits, signed), bits, signed)
 
 
-def _check_declared(ds: Dataset) -> None:
+def _check_declared(ds: Dataset, shortest_side: int) -> None:
     """Refuse by what the data set declares, before anything is allocated."""
     rows, columns = whole(ds, "Rows"), whole(ds, "Columns")
     if rows <= 0 or columns <= 0:
         raise Refusal(
             "undecodable", "expected an image, found no Rows and Columns; send the film itself"
         )
-    check_size(rows, columns)
+    check_size(rows, columns, shortest_side)
     frames = whole(ds, "NumberOfFrames", 1)
     if frames > 1:
         raise Refusal(
@@ -91,17 +95,17 @@ def _check_declared(ds: Dataset) -> None:
         )
 
 
-def check_size(rows: int, columns: int) -> None:
+def check_size(rows: int, columns: int, shortest_side: int = SHORTEST_SIDE) -> None:
     """Refuse an image too large to decode safely or too small to score."""
     if rows * columns > MAX_PIXELS:
         raise Refusal(
             "undecodable",
             f"expected at most {MAX_PIXELS:,} pixels, found {rows} x {columns}; send one film",
         )
-    if min(rows, columns) < SHORTEST_SIDE:
+    if min(rows, columns) < shortest_side:
         raise Refusal(
             "too_small",
-            f"expected at least {SHORTEST_SIDE} pixels on the shorter side, "
+            f"expected at least {shortest_side} pixels on the shorter side, "
             f"found {rows} x {columns}; send the film at its own resolution",
         )
 

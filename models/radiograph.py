@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -116,17 +118,39 @@ def read(dataset: Dataset) -> Radiograph:
     ------
     Refusal : `undecodable`, `truncated`, `too_small`, or `unlike_training` for another modality.
     """
+    with _refusing():
+        return _read(with_transfer_syntax(dataset))
+
+
+def show(dataset: Dataset) -> NDArray[np.float32]:
+    """Brightness of an image of one frame as a viewer shows it at first, of any size and modality.
+
+    Returns
+    -------
+    (H, W) in [0, 1], 1 white; colour as its luminance.
+
+    Raises
+    ------
+    Refusal : `undecodable` or `truncated`.
+    """
+    with _refusing():
+        named = with_transfer_syntax(dataset)
+        return present(decode(named, shortest_side=1), named)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """The edge to five decoders and hostile bytes: whatever they raise, there is no film."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values of the patient
-            return _read(with_transfer_syntax(dataset))
+            yield
     except Refusal:
         raise
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
             raise
-        # The edge to five decoders and hostile bytes: whatever they raise, there is no film
-        # (Rust panics are no Exception).
+        # Rust panics are no Exception.
         raise Refusal(
             "undecodable",
             f"expected pixel data that can be decoded, found {type(error).__name__} in the "

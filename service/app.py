@@ -138,7 +138,7 @@ def build(settings: Settings, role: Work) -> Parts:
     )
     decoder = Decoder(settings.decoder_memory_mb, settings.decoder_timeout_s)
     models = None if role == "enqueue" else models_for(decoder)
-    engine = Engine(settings, index, objects, models, role=role)
+    engine = Engine(settings, index, objects, models, role=role, decoding=decoder)
     ingest = Ingest(
         index,
         objects,

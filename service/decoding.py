@@ -69,6 +69,9 @@ class Decoding(Protocol):
     def frames(self, data: bytes, numbers: Sequence[int], *, as_stored: bool) -> Frames:
         """Frames of a DICOM file: see `bulk_data.frames`."""
 
+    def picture(self, data: bytes) -> NDArray[np.float32]:
+        """The first frame of a DICOM image, to be shown: see `bulk_data.picture`."""
+
     def value(self, data: bytes, way: str) -> bytes:
         """A binary value of a DICOM file: see `bulk_data.value`."""
 
@@ -87,6 +90,10 @@ class InProcess:
     def frames(self, data: bytes, numbers: Sequence[int], *, as_stored: bool) -> Frames:
         """Frames of a DICOM file."""
         return bulk_data.frames(data, numbers, as_stored=as_stored)
+
+    def picture(self, data: bytes) -> NDArray[np.float32]:
+        """The first frame of a DICOM image, to be shown."""
+        return bulk_data.picture(data)
 
     def value(self, data: bytes, way: str) -> bytes:
         """A binary value of a DICOM file."""
@@ -155,6 +162,17 @@ class Decoder:
             by_number = dict(zip(asked, bodies, strict=True))
             bodies = [by_number[number] for number in numbers]
         return Frames(str(answer["syntax"]), tuple(bodies))
+
+    def picture(self, data: bytes) -> NDArray[np.float32]:
+        """The first frame of a DICOM image, to be shown: (H, W) in [0, 1].
+
+        Raises
+        ------
+        Refusal : it cannot be decoded within the bounds.
+        OutOfResourcesError : as above.
+        """
+        answer, pixels = self._ask({"task": "picture"}, data, self.timeout_s)
+        return pixels.view(np.float32).reshape(answer["shape"])
 
     def value(self, data: bytes, way: str) -> bytes:
         """A binary value of a DICOM file.
@@ -429,8 +447,16 @@ def _told(film: Radiograph) -> Answer:
 
 def _read(data: bytes, _question: Question) -> tuple[Answer, memoryview]:
     film = InProcess().read(data)
-    pixels = np.ascontiguousarray(film.pixels, np.float32)
-    return _told(film), pixels.reshape(-1).view(np.uint8).data
+    return _told(film), _plain(film.pixels)
+
+
+def _picture(data: bytes, _question: Question) -> tuple[Answer, memoryview]:
+    pixels = InProcess().picture(data)
+    return {"shape": pixels.shape}, _plain(pixels)
+
+
+def _plain(pixels: NDArray[np.float32]) -> memoryview:
+    return np.ascontiguousarray(pixels, np.float32).reshape(-1).view(np.uint8).data
 
 
 def _header(data: bytes, question: Question) -> tuple[Answer, memoryview]:
@@ -459,6 +485,7 @@ _TASKS: Final[dict[str, Callable[[bytes, Question], tuple[Answer, memoryview]]]]
     "read": _read,
     "header": _header,
     "frames": _frames,
+    "picture": _picture,
     "value": _value,
 }
 _ERRORS: Final[dict[str, type[CarinaError]]] = {

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     destinations: tuple[str, ...] = Field(
         (), description="result destinations, AETITLE@host:port; SR and SEG are sent there"
     )
+    segmentation_plane: bool = Field(
+        False, description="SEG carries a plane of its own, for viewers that show slices alone"
+    )
     nodes: tuple[str, ...] = Field(
         (), description="DICOM nodes that may ask for storage commitment, AETITLE@host:port"
     )

@@ -5,6 +5,7 @@ What is here reads whole data sets from the network: only a `service.decoding` p
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,13 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from models.part10 import parse
+from models.radiograph import show
 from models.refusal import Refusal
 from models.tags import whole
 from service.errors import NotFoundError, UsageError
@@ -66,6 +69,34 @@ def frames(data: bytes, numbers: Sequence[int], *, as_stored: bool) -> Frames:
             _bound(decoded.values())
     wanted = numbers or sorted(decoded)
     return Frames(ExplicitVRLittleEndian, tuple(decoded[number] for number in wanted))
+
+
+def picture(data: bytes) -> NDArray[np.float32]:
+    """The first frame of a DICOM image as a viewer shows it at first: see `radiograph.show`.
+
+    Raises
+    ------
+    Refusal : the file is no image that can be decoded.
+    """
+    ds = parse(data)
+    if whole(ds, "NumberOfFrames", 1) > 1:
+        ds = _first_frame(ds)
+    return show(ds)
+
+
+def _first_frame(ds: Dataset) -> Dataset:
+    """The data set with its first frame alone."""
+    count = whole(ds, "NumberOfFrames", 1)
+    if "PixelData" not in ds:
+        raise Refusal("truncated", "expected frames after the image's header, found none")
+    first = copy.copy(ds)
+    first.NumberOfFrames = 1
+    if UID(ds.file_meta.TransferSyntaxUID).is_encapsulated:
+        (frame,) = _stored(ds, [1], count)
+        first.PixelData = encapsulate([frame])
+    else:
+        first.PixelData = ds.PixelData[: _frame_bytes(ds)]
+    return first
 
 
 def value(data: bytes, way: str) -> bytes:

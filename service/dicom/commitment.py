@@ -28,6 +28,7 @@ REQUEST = 1  # PS3.4 J.3.2: action type ID
 ALL_KEPT, SOME_MISSING = 1, 2  # PS3.4 J.3.3: event type ID
 NO_SUCH_INSTANCE, ANOTHER_CLASS = 0x0112, 0x0119  # PS3.3 C.14.1.1: failure reason
 MOST_REFERENCES = 20_000
+MOST_BYTES = MOST_REFERENCES * 200  # two UIDs of 64 characters, and their tags
 
 
 class Commitments:

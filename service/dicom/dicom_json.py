@@ -63,6 +63,20 @@ def of_header(ds: Dataset, only: Collection[int] = ()) -> Json:
     return addressed(found, "")
 
 
+def data_set(found: Json) -> Dataset:
+    """The data set that DICOM JSON tells of; an element whose value cannot be is left out."""
+    ds = Dataset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they quote values of the patient
+        for tag, element in found.items():
+            try:
+                ds.update(Dataset.from_json({tag: element}))
+            except Exception:  # noqa: BLE001, S112
+                # The edge to a converter and hostile values: the rest of the film is still told.
+                continue
+    return ds
+
+
 def addressed(found: Json, base: str) -> Json:
     """The data set with the address of each bulk value: `base`, then the way to its element.
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
+from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset
 
-from models.tags import text, texts
+from models.tags import items, text, texts
 from service import audit
 from service.dicom import dicom_json, qido
 from service.dicom.description import Descriptions, Look
@@ -32,7 +33,9 @@ LEVELS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """The levels of each information model (PS3.4 C.6.1 and C.6.2)."""
 
-TRANSFER_SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+MOST_BYTES = 128 << 10  # of an identifier: 2,000 UIDs; 0.3 s for the worst that they can hold
+MOST_ITEMS = 100  # of its sequences, which are not matched by
+MOST_VALUES = 1000  # of one key
 PAGE = 200  # studies looked up at once
 _ABOVE = {"SERIES": ("StudyInstanceUID",), "IMAGE": ("StudyInstanceUID", "SeriesInstanceUID")}
 _MATCHED = {
@@ -76,15 +79,18 @@ def read(identifier: Dataset, sop_class_uid: str) -> Question:
 
     Raises
     ------
-    UsageError : it has no level of its information model, or lacks a unique key of a level above.
+    UsageError : it has no level of its information model, lacks a unique key of a level above, or
+        has a key of too many values.
     """
     level = text(identifier, "QueryRetrieveLevel").upper()
-    if level not in LEVELS[sop_class_uid]:
+    if level not in LEVELS.get(sop_class_uid, ()):
         raise UsageError(
-            f"expected QueryRetrieveLevel {', '.join(LEVELS[sop_class_uid])}, found {level[:16]!r}"
+            f"expected QueryRetrieveLevel {', '.join(LEVELS.get(sop_class_uid, ()))}, "
+            f"found {level[:16]!r}"
         )
-    keys = {element.keyword for element in identifier if element.keyword} - _NOT_KEYS
-    said = {key: "\\".join(texts(identifier, key)) for key in keys}
+    held = [keyword_for_tag(tag) for tag in identifier.keys()]  # noqa: SIM118 - not its values
+    keys = {word for word in held if word} - _NOT_KEYS
+    said = {key: "\\".join(_values(identifier, key)) for key in keys}
     given = {key: value for key, value in said.items() if value not in ("", "*")}
     for key in _ABOVE.get(level, ()):
         if key not in given or "\\" in given[key] or "*" in given[key]:
@@ -96,6 +102,16 @@ def read(identifier: Dataset, sop_class_uid: str) -> Question:
         matches={key: value for key, value in given.items() if key in matched},
         ignored=tuple(sorted(given.keys() - matched)),
     )
+
+
+def _values(identifier: Dataset, key: str) -> list[str]:
+    """Values of a key; one in place of a sequence that holds items, by which nothing is matched."""
+    if dictionary_VR(key) == "SQ":
+        return ["items"] if any(map(len, items(identifier, key))) else []
+    found = texts(identifier, key)
+    if len(found) > MOST_VALUES:
+        raise UsageError(f"expected at most {MOST_VALUES} values of {key}, found {len(found)}")
+    return found
 
 
 class Finder:

@@ -26,7 +26,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from service.dicom import find, tls
+from service.dicom import commitment, find, message, tls
 from service.dicom.acknowledgement import AcknowledgingProvider
 from service.dicom.antechamber import Antechamber, Caller
 from service.dicom.association import WaitingAssociation, make_waiting
@@ -120,6 +120,7 @@ def serve(
     UsageError : TLS is configured with files that cannot be used.
     """
     _config.LOG_HANDLER_LEVEL = "none"  # else each message is formatted, patient data included
+    _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False  # as above
     ae = AE(ae_title=settings.ae_title)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION
@@ -200,7 +201,8 @@ def _find(event: evt.Event, finder: Finder | None) -> Iterator[tuple[Dataset, Da
         yield _status(_PROCESSING_FAILURE, "queries are not offered to this caller"), None
         return
     try:
-        question = find.read(event.identifier, str(event.request.AffectedSOPClassUID))
+        asked = _said(event, "Identifier", find.MOST_BYTES, find.MOST_ITEMS)
+        question = find.read(asked, str(event.request.AffectedSOPClassUID))
         pending = _PENDING_KEYS_IGNORED if question.ignored else _PENDING
         for match in finder.answers(question, calling, event.assoc.requestor.address):
             if event.is_cancelled:
@@ -224,7 +226,8 @@ def _commit(event: evt.Event, commitments: Commitments | None) -> tuple[Dataset,
     if commitments is None or event.action_type != REQUEST:
         return _status(_NO_SUCH_ACTION), None
     try:
-        commitments.take(event.action_information, calling, event.assoc.requestor.address)
+        asked = _said(event, "ActionInformation", commitment.MOST_BYTES, commitment.MOST_REFERENCES)
+        commitments.take(asked, calling, event.assoc.requestor.address)
     except UsageError as error:
         return _status(_INVALID_ARGUMENT, error.message), None
     except CarinaError as error:
@@ -235,6 +238,12 @@ def _commit(event: evt.Event, commitments: Commitments | None) -> tuple[Dataset,
         _log.exception("commitment not taken in by a fault", source=calling)
         return _status(_PROCESSING_FAILURE, "internal fault; ask again later"), None
     return _status(_SUCCESS), None
+
+
+def _said(event: evt.Event, name: str, most_bytes: int, most_items: int) -> Dataset:
+    """The data set of a request; `event` would decode whatever it is."""
+    encoded, syntax = getattr(event.request, name), str(event.context.transfer_syntax)
+    return message.read(encoded, syntax, most_bytes=most_bytes, most_items=most_items)
 
 
 def _calling(event: evt.Event) -> str:
@@ -269,11 +278,11 @@ def _offer(event: evt.Event, finder: Finder | None, commitments: Commitments | N
     ]
     if finder is not None:
         event.assoc.acceptor.supported_contexts += [
-            build_context(model, list(find.TRANSFER_SYNTAXES)) for model in find.LEVELS
+            build_context(model, list(message.TRANSFER_SYNTAXES)) for model in find.LEVELS
         ]
     if commitments is not None and commitments.knows(request.calling_ae_title or ""):
         event.assoc.acceptor.supported_contexts += [
-            build_context(PUSH_MODEL, list(find.TRANSFER_SYNTAXES))
+            build_context(PUSH_MODEL, list(message.TRANSFER_SYNTAXES))
         ]
 
 

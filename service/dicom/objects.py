@@ -33,7 +33,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dcm
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import DSfloat
 
+from models import acquisition
 from models.severity.zones import ZONES
 from models.structures.anatomy import STRUCTURES
 from service.dicom import codes
@@ -91,7 +93,7 @@ def severity_report(source: Dataset, result: StudyResult) -> bytes:
 
 
 def structures_segmentation(
-    source: Dataset, result: StudyResult, masks: NDArray[np.bool_]
+    source: Dataset, result: StudyResult, masks: NDArray[np.bool_], *, plane: bool = False
 ) -> bytes:
     """Write the visible structures as a binary segmentation, one segment each.
 
@@ -99,6 +101,8 @@ def structures_segmentation(
     ----------
     source : header of the film.
     masks : (20, H, W) in the order of `STRUCTURES`, on the pixel grid of the film.
+    plane : put it into a frame of reference of its own, where the film tells the size of a pixel;
+        see `_lay_into_a_plane`.
 
     Returns
     -------
@@ -143,7 +147,32 @@ def structures_segmentation(
         item.DimensionOrganizationUID = organization
     # PS3.3 C.7.6.1: required of an image that lies in no frame of reference; may be empty.
     seg.PatientOrientation = film.get("PatientOrientation", "")
+    spacing_mm = acquisition.spacing_mm(source)
+    if plane and spacing_mm is not None:
+        _lay_into_a_plane(seg, result, spacing_mm)
     return _as_file(seg, source, result.created_at)
+
+
+def _lay_into_a_plane(seg: Dataset, result: StudyResult, spacing_mm: tuple[float, float]) -> None:
+    """Give a segmentation the geometry of a slice (PS3.3 A.51.5), though its film has none.
+
+    OHIF takes every image without a geometry for an axial slice at the origin, and shows a
+    segmentation only where it lies in that plane. The frame of reference is shared with nothing
+    else, so that no other image is taken to lie in it.
+    """
+    seg.FrameOfReferenceUID = derived_uid(result.result_id, "seg-frame")
+    seg.PositionReferenceIndicator = ""
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    measures, orientation = Dataset(), Dataset()
+    measures.SliceThickness = 1  # required of a plane
+    measures.PixelSpacing = [DSfloat(mm, auto_format=True) for mm in spacing_mm]
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    shared.PixelMeasuresSequence = [measures]
+    shared.PlaneOrientationSequence = [orientation]
+    for group in seg.PerFrameFunctionalGroupsSequence:
+        position = Dataset()
+        position.ImagePositionPatient = [0, 0, 0]
+        group.PlanePositionSequence = [position]
 
 
 def _observer() -> ObservationContext:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Any
 
 from service.dicom import dicom_json
@@ -84,8 +85,8 @@ def find_studies(index: Index, query: Query) -> tuple[StudySummary, ...]:
     filters = _study_filters(query.matches)
     if len(filters) == 1:
         return index.find_studies(filters[0], query.limit, query.offset)
-    found = [study for one in filters for study in index.find_studies(one, MAX_RESULTS)]
-    return tuple(found[query.offset : query.offset + query.limit])
+    found = (study for one in filters for study in index.find_studies(one, MAX_RESULTS))
+    return tuple(islice(found, query.offset, query.offset + query.limit))
 
 
 def study_json(
@@ -196,7 +197,7 @@ def _study_filters(matches: Mapping[str, str]) -> list[StudyFilter]:
                 f"{keyword}; leave it out"
             )
     uids = [uid for uid in re.split(r"[,\\]", fields.pop("study_uid", "")) if uid] or [""]
-    return [StudyFilter(**fields, study_uid=uid) for uid in uids]
+    return [StudyFilter(**fields, study_uid=uid) for uid in dict.fromkeys(uids)]
 
 
 def _days(value: str) -> tuple[date | None, date | None]:

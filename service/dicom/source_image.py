@@ -19,9 +19,31 @@ _TEXTS = (  # keyword, longest value (PS3.5 6.2)
     ("StudyDescription", 64),
 )
 _NAMES = ("PatientName", "ReferringPhysicianName")
+_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _MODALITY = re.compile(r"[A-Z0-9 _]{1,16}")
 _ORIENTATION = re.compile(r"[APRLHF]{1,3}")
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d)?)?")
+
+
+KEYWORDS = (
+    *(keyword for keyword, _ in _TEXTS),
+    *_NAMES,
+    *_UIDS,
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "Modality",
+    "Rows",
+    "Columns",
+    "InstanceNumber",
+    "PatientOrientation",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "EstimatedRadiographicMagnificationFactor",
+    "NominalScannedPixelSpacing",
+)
+"""What of a film's header its results are made from."""
 
 
 def derived_uid(*parts: str) -> UID:
@@ -41,7 +63,7 @@ def reference(source: Dataset) -> Dataset:
     """
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192"  # UTF-8: holds every name
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+    for keyword in _UIDS:
         setattr(ds, keyword, UID(text(source, keyword)))  # as sent: it must refer to the film
     for keyword, longest in _TEXTS:
         setattr(ds, keyword, _clean(text(source, keyword))[:longest])

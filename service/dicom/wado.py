@@ -108,7 +108,7 @@ def rendered(
     viewport: tuple[int, int] | None,
     decoding: Decoding,
 ) -> bytes:
-    """The first frame as a picture in its own window, as a viewer would show it at first.
+    """The first frame of an image of any size as a viewer would show it at first.
 
     Parameters
     ----------
@@ -118,12 +118,12 @@ def rendered(
 
     Raises
     ------
-    InvalidObjectError : the object is no film, or cannot be decoded.
+    InvalidObjectError : the object is no image, or cannot be decoded.
     """
     try:
-        pixels = decoding.read(data).pixels
+        pixels = decoding.picture(data)
     except Refusal as refusal:
-        raise InvalidObjectError(f"expected a film to render, found {refusal.message}") from refusal
+        raise InvalidObjectError(refusal.message) from refusal
     picture = Image.fromarray(np.round(pixels * 255).astype(np.uint8))
     if viewport is not None:
         picture.thumbnail(viewport)

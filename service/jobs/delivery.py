@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from ssl import SSLContext
 from typing import Literal, TypeVar
 from uuid import UUID, uuid5
@@ -15,11 +16,16 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
 
 from service import metrics
+from service.decoding import Decoding
+from service.dicom import dicom_json, source_image
+from service.dicom.description import Descriptions
 from service.errors import (
     CarinaError,
     DeliveryError,
+    InvalidObjectError,
     NotFoundError,
     OutOfResourcesError,
     UsageError,
@@ -61,12 +67,22 @@ class Outbox:
 
 
 def prepare(
-    result_id: str, index: Index, objects: ObjectStore, outbox: Outbox, now: datetime
+    result_id: str,
+    index: Index,
+    objects: ObjectStore,
+    outbox: Outbox,
+    now: datetime,
+    *,
+    decoding: Decoding,
 ) -> tuple[str, ...]:
     """Make the SR and the SEG of a result, keep them in its study, and put them on their way.
 
     The same result twice makes nothing new: their UIDs follow from its identifier. A result that
     repeats the findings of the one before makes nothing at all.
+
+    Parameters
+    ----------
+    decoding : reads the film's header where that takes more than a moment.
 
     Returns
     -------
@@ -79,7 +95,12 @@ def prepare(
     if result.status != "ok" or result.sop_instance_uid is None or _repeats(result, index):
         return ()
     film = index.instance(result.sop_instance_uid)
-    source = dcmread(io.BytesIO(objects.get(film.object_key)), stop_before_pixels=True)
+    try:
+        source = _header(film, Descriptions(index, objects, decoding))
+    except InvalidObjectError as error:
+        _log.warning("no report of a film", result_id=result_id, why=error.message)
+        index.add_audit(_audit(result, now, "failure", "the film's header could not be read"))
+        return ()
     uids = []
     for make in (_report, _segmentation):
         try:
@@ -100,6 +121,12 @@ def prepare(
         for destination in () if is_prior else outbox.destinations:
             index.add_delivery(_delivery(result_id, uid, destination, now))
     return tuple(uids)
+
+
+def _header(film: Instance, descriptions: Descriptions) -> Dataset:
+    """What a film's results take over from it."""
+    tags = [tag for tag in map(tag_for_keyword, source_image.KEYWORDS) if tag is not None]
+    return dicom_json.data_set(descriptions.of(film, tags))
 
 
 def _repeats(result: StudyResult, index: Index) -> bool:
@@ -276,7 +303,7 @@ def default_outbox(settings: Settings) -> Outbox:
 
     return Outbox(
         objects.severity_report,
-        objects.structures_segmentation,
+        partial(objects.structures_segmentation, plane=settings.segmentation_plane),
         send,
         settings.destinations,
         commit,

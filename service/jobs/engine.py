@@ -24,6 +24,7 @@ from sqlalchemy import Engine as SqlEngine
 from sqlalchemy import make_url
 
 from service import coefficients, metrics
+from service.decoding import Decoding, InProcess
 from service.dicom.ingest import Ingest
 from service.dicom.pacs import Pacs
 from service.errors import CarinaError, NotFoundError, OutOfResourcesError
@@ -97,6 +98,7 @@ class Engine:
         "work" (at least one worker).
     risk_models, outbox : as `models`.
     pacs : what priors are pulled from; None: that of the settings.
+    decoding : what reads headers of films; None: this process.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class Engine:
         risk_models: RiskModels | None = None,
         outbox: Outbox | None = None,
         pacs: Pacs | None = None,
+        decoding: Decoding | None = None,
         clock: Callable[[], datetime] = clock,
     ) -> None:
         self.settings = settings
@@ -121,6 +124,7 @@ class Engine:
         self._models, self._risk_models, self._outbox = models, risk_models, outbox
         self._science: Science | None = None
         self._pacs = pacs
+        self._decoding = decoding or InProcess()
         self._loading = threading.Lock()
         self._client: DBOSClient | None = None
         self._enqueuing: SqlEngine | None = None
@@ -511,7 +515,9 @@ class Engine:
     def prepare(self, identifier: str) -> None:
         """Make the SR and SEG of a result and put them on their way."""
         outbox = self.science.outbox
-        delivery.prepare(identifier, self.index, self.objects, outbox, self.clock())
+        delivery.prepare(
+            identifier, self.index, self.objects, outbox, self.clock(), decoding=self._decoding
+        )
 
     def send_due(self) -> int:
         """Try what is due to be sent, answers to storage commitments first: they are small."""

@@ -92,7 +92,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self._sqlite = make_url(url).get_backend_name() == "sqlite"
         self._engine = _open_sqlite(url) if self._sqlite else _open_postgresql(url)
-        self._turn = Turn(_lock_file(url) if self._sqlite else None)
+        self._turn = Turn(_lock_file(url) if self._sqlite else None, BUSY_TIMEOUT_S)
         self._convoy = Convoy(self._write)
 
     @contextmanager

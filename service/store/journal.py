@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from service.errors import NotFoundError
 from service.records import AuditEvent, Commitment, Delivery, NewsEvent
@@ -59,6 +69,20 @@ def _take_due(
     return rows
 
 
+def _named(asked: Mapping[str, str]) -> list[ColumnElement[bool]]:
+    """Columns of the audit and their values; the first one leads to the rows.
+
+    SQLite does not count: it would as soon walk along all rows of an actor as along the few of a
+    study or a patient. A column within a function is not looked up by its index.
+    """
+    first = next(iter(asked)) if {"study_uid", "patient_id"} & asked.keys() else None
+    columns = {name: AUDITS.c[name] for name in asked}
+    return [
+        (column if first in (None, name) else func.coalesce(column, "")) == asked[name]
+        for name, column in columns.items()
+    ]
+
+
 class Journal(Database):
     """Audit, news, deliveries and commitments."""
 
@@ -88,17 +112,12 @@ class Journal(Database):
         offset: int = 0,
     ) -> tuple[AuditEvent, ...]:
         """Give the audit rows from `since` until just before `before`, newest first."""
+        named = {"study_uid": study_uid, "patient_id": patient_id, "actor": actor, "action": action}
+        asked = {name: value for name, value in named.items() if value is not None}
         dated = (AUDITS.c.at.desc(),) if since or before else ()  # walks along the index on it
         query = select(AUDITS).order_by(*dated, AUDITS.c.number.desc())
         query = query.limit(limit).offset(offset)
-        if patient_id is not None:
-            query = query.where(AUDITS.c.patient_id == patient_id)
-        if actor is not None:
-            query = query.where(AUDITS.c.actor == actor)
-        if action is not None:
-            query = query.where(AUDITS.c.action == action)
-        if study_uid is not None:
-            query = query.where(AUDITS.c.study_uid == study_uid)
+        query = query.where(*_named(asked))
         if since is not None:
             query = query.where(AUDITS.c.at >= since)
         if before is not None:

@@ -127,7 +127,7 @@ class Retention(Deletions):
         with self._write() as connection:
             advisory_lock(connection, OBSERVATIONS_LOCK)
             held = hold_patient(connection, patient_id)
-            if held not in _values_due(connection, keep, audit.at):
+            if held not in _values_due(connection, keep, audit.at, held):
                 return 0
             before = audit.at - timedelta(days=keep.observations_days)
             count = _delete_values(connection, held, before)
@@ -186,21 +186,19 @@ def _is_in_care(patient_id: ColumnElement[Any], now: datetime) -> ColumnElement[
     of_patient = PATIENTS.c.patient_id == patient_id
     inside = and_(PATIENTS.c.admitted_at.is_not(None), PATIENTS.c.discharged_at.is_(None))
     recent = exists().where(
-        OBSERVATIONS.c.patient_id == PATIENTS.c.patient_id,
-        OBSERVATIONS.c.observed_at >= now - RECENT,
+        VITALS.c.patient_id == PATIENTS.c.patient_id, VITALS.c.observed_at >= now - RECENT
     )
     return exists().where(of_patient, inside, recent).correlate_except(PATIENTS)
 
 
 def _is_open() -> ColumnElement[bool]:
     """Tell whether a study waits for its result, or a result of it for a destination."""
-    waits = (
-        select(DELIVERIES.c.delivery_id)
-        .join(RESULTS, RESULTS.c.result_id == DELIVERIES.c.result_id)
-        .where(RESULTS.c.study_uid == STUDIES.c.study_uid, DELIVERIES.c.state == "waiting")
-        .correlate(STUDIES)
-    )
-    return or_(STUDIES.c.revision > STUDIES.c.scored_revision, waits.exists())
+    waiting = (
+        select(RESULTS.c.study_uid)
+        .join(DELIVERIES, RESULTS.c.result_id == DELIVERIES.c.result_id)
+        .where(DELIVERIES.c.state == "waiting")
+    )  # once for all studies
+    return or_(STUDIES.c.revision > STUDIES.c.scored_revision, STUDIES.c.study_uid.in_(waiting))
 
 
 def _may_go(now: datetime) -> ColumnElement[bool]:
@@ -235,12 +233,14 @@ def _object_is_due(keep: Keep, now: datetime) -> ColumnElement[bool]:
     other = and_(
         INSTANCES.c.source != OWN_SOURCE, ~_IS_FILM, _older(received, keep.others_days, now)
     )
-    free = select(STUDIES.c.study_uid).where(_may_go(now))
-    return and_(or_(own, other), INSTANCES.c.study_uid.in_(free))
+    free = exists().where(STUDIES.c.study_uid == INSTANCES.c.study_uid, _may_go(now))
+    return and_(or_(own, other), free.correlate_except(STUDIES))
 
 
-def _values_due(connection: Connection, keep: Keep, now: datetime) -> dict[str, int]:
-    """How many observations and risks of each patient are due."""
+def _values_due(
+    connection: Connection, keep: Keep, now: datetime, patient_id: str = ""
+) -> dict[str, int]:
+    """How many observations and risks of each patient, or of one, are due."""
     found: Counter[str] = Counter()
     for table, moment in ((OBSERVATIONS, OBSERVATIONS.c.observed_at), (RISKS, RISKS.c.at)):
         query = (
@@ -251,6 +251,8 @@ def _values_due(connection: Connection, keep: Keep, now: datetime) -> dict[str, 
             )
             .group_by(table.c.patient_id)
         )
+        if patient_id:
+            query = query.where(table.c.patient_id == patient_id)
         found.update({row.patient_id: row[1] for row in connection.execute(query)})
     return dict(found)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, and_, exists, insert, select, update
 
 from service.errors import ConflictError, NotFoundError
 from service.records import AuditEvent, Patient, Review, ReviewCase
@@ -79,16 +79,15 @@ class Reviews(Database):
 
     def review_cases(self, limit: int) -> tuple[ReviewCase, ...]:
         """Give the newest studies that have a result, newest first, with their reviews in force."""
-        query = (
-            select(RESULTS)
-            .join(STUDIES, STUDIES.c.study_uid == RESULTS.c.study_uid)
-            .where(CURRENT, RESULTS.c.status.in_(("ok", "refused")))
-            .order_by(*NEWEST_FIRST)
-            .limit(limit)
-        )
+        shown = and_(CURRENT, RESULTS.c.status.in_(("ok", "refused")))
+        has_one = exists().where(RESULTS.c.study_uid == STUDIES.c.study_uid, shown)
+        newest = select(STUDIES.c.study_uid).where(has_one).order_by(*NEWEST_FIRST).limit(limit)
         with self._read() as connection:
+            uids = connection.execute(newest).scalars().all()
+            query = select(RESULTS).where(RESULTS.c.study_uid.in_(uids), shown)
             rows = connection.execute(query).mappings()
-            results = [payloads.result(row) for row in rows]
+            by_study = {row["study_uid"]: payloads.result(row) for row in rows}
+            results = [by_study[uid] for uid in uids]
             patients = _patients(connection, {one.patient_id for one in results})
             held = _held(connection, {one.study_uid for one in results})
         return tuple(

@@ -152,6 +152,7 @@ INSTANCES = Table(
     Index(
         "uq_instances_in_force", "sop_instance_uid", unique=True, **_where("state <> 'conflict'")
     ),
+    Index("ix_instances_sop_instance_uid", "sop_instance_uid"),
     Index("ix_instances_study_uid", "study_uid"),
     Index("ix_instances_received_at", "received_at"),
     Index("ix_instances_aside", "number", **_where("state = 'conflict'")),
@@ -215,6 +216,7 @@ REVIEWS = Table(
     ),
     Index("ix_reviews_study_uid", "study_uid"),
     Index("ix_reviews_patient_id", "patient_id"),
+    Index("ix_reviews_result_id", "result_id"),
 )
 
 RISKS = Table(
@@ -254,6 +256,7 @@ OBSERVATIONS = Table(
     _required("source", Key),
     Column("superseded_by", Key),
     Index("ix_observations_observation_id", "observation_id"),
+    Index("ix_observations_patient_id", "patient_id", "observed_at"),
     Index(
         "uq_observations_current",
         "patient_id",
@@ -273,6 +276,7 @@ VITALS = Table(
     Column("variable", String(64), primary_key=True),
     _required("number", Number, ForeignKey("observations.number")),
     _required("observed_at", UtcDateTime),
+    Index("ix_vitals_number", "number"),
 )
 
 USERS = Table(

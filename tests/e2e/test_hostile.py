@@ -78,7 +78,11 @@ def association(node: Node, *syntaxes: str) -> Iterator[Association]:
     contexts.append(build_context(VERIFICATION))
     assoc = ae.associate("127.0.0.1", node.dicom_port, contexts, ae_title="CARINA")
     assert assoc.is_established
+    # Its own thread would take an answer now and then: pausing it for each message is a race.
+    assoc._reactor_checkpoint.clear()
+    wait_for("the association's own thread to rest", lambda: assoc._is_paused)
     yield assoc
+    assoc._reactor_checkpoint.set()
     assoc.release()
 
 
@@ -93,11 +97,8 @@ def stored(assoc: Association, one: Hostile, told: Told) -> None:
     request.AffectedSOPInstanceUID = one.sop_instance_uid
     request.DataSet = io.BytesIO(one.data_set)
     assert context.context_id is not None
-    assoc._reactor_checkpoint.clear()
-    wait_for("the association's own thread to rest", lambda: assoc._is_paused)
     assoc.dimse.send_msg(request, context.context_id)
     _, answer = assoc.dimse.get_msg(block=True)
-    assoc._reactor_checkpoint.set()
     assert isinstance(answer, C_STORE), one.name
     if answer.Status == 0x0000:
         told.acknowledged.add(one.sop_instance_uid)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import io
 import json
 import os
 import threading
@@ -17,13 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
+from models.structures.anatomy import STRUCTURES
+from service.dicom.objects import structures_segmentation
 from tests.conftest import ROOT
 from tests.e2e.conftest import CHROMIUM
 from tests.e2e.films import WARD
 from tests.e2e.node import PASSWORD, Node, free_port, wait_for
+from tests.service.dicom.results import scored
 
 DIST = Path(os.environ.get("OHIF_DIST", ""))
 pytestmark = [
@@ -109,14 +115,21 @@ def viewer(stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     film = WARD / "P-1001-1.dcm"
     with closing(node.client("admin")) as sender:
         kind = {"content-type": "application/dicom"}
-        sender.post(
-            "/dicom-web/studies", content=film.read_bytes(), headers=kind
-        ).raise_for_status()
+        for data in (film.read_bytes(), segmentation(pydicom.dcmread(film))):
+            sender.post("/dicom-web/studies", content=data, headers=kind).raise_for_status()
     handler = functools.partial(Files, directory=str(DIST))
     with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield Viewer(node, origin, str(pydicom.dcmread(film).StudyInstanceUID))
         server.shutdown()
+
+
+def segmentation(film: pydicom.Dataset) -> bytes:
+    """A SEG of the film as `CARINA_SEGMENTATION_PLANE` has it made; structures overlap."""
+    drawn = np.zeros((len(STRUCTURES), film.Rows, film.Columns), np.bool_)
+    for number, mask in enumerate(drawn):
+        mask[40 + 30 * number : 130 + 30 * number, 100 + 20 * number : 260 + 20 * number] = True
+    return structures_segmentation(film, scored(), drawn, plane=True)
 
 
 @pytest.fixture
@@ -143,6 +156,27 @@ def test_a_page_of_another_origin_shows_a_film_with_a_token(viewer: Viewer, page
     page.locator(".cornerstone-canvas").first.wait_for(timeout=120_000)
     wait_for("the film", lambda: shows_film(page), 120)
     assert {status for address, status in page.asked if "/dicom-web" in address} == {200}
+
+
+def colours(page: Any) -> int:
+    """How many pixels of the viewport are not grey."""
+    canvas = page.locator(".cornerstone-canvas").first
+    shown = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB"), np.int16)
+    return int((np.ptp(shown, axis=2) > 20).sum())
+
+
+def test_a_segmentation_in_a_plane_is_shown_over_its_film(viewer: Viewer, page: Any) -> None:
+    viewer.configure(f"{viewer.node.base}/dicom-web")
+    with closing(viewer.node.client("reader")) as reader:
+        token = reader.headers["Authorization"].partition(" ")[2]
+    page.goto(f"{viewer.origin}/viewer?StudyInstanceUIDs={viewer.study_uid}&token={token}")
+    wait_for("the film", lambda: shows_film(page), 120)
+    for words in ("Skip all", "Confirm and hide"):
+        page.get_by_text(words, exact=True).first.click()
+    before = colours(page)  # the viewer's own marks
+    page.get_by_text("Carina structures (research use only)").first.dblclick()
+    page.get_by_text("Yes", exact=True).first.click(timeout=60_000)
+    wait_for("the structures", lambda: colours(page) > before + 10_000, 60)
 
 
 def test_a_page_of_the_same_origin_needs_the_login_alone(viewer: Viewer, page: Any) -> None:

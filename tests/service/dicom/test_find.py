@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import logging
 import shutil
 import subprocess
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -15,9 +18,11 @@ from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE
+from pynetdicom.dimse_primitives import C_FIND
 
-from service.dicom import find
+from service.dicom import find, message
 from service.dicom.deliver import send
 from service.dicom.find import LEVELS, PATIENT_ROOT, STUDY_ROOT, Finder
 from service.dicom.listener import Listener
@@ -49,6 +54,39 @@ def ask(
     assoc.release()
     matches = [match for status, match in answers if status.Status in (0xFF00, 0xFF01)]
     return answers[-1][0].Status, [match for match in matches if match is not None]
+
+
+def ask_in_bytes(listener: Listener, *identifiers: bytes) -> list[int]:
+    """Final status of each question, whatever its bytes are, over one association."""
+    ae = AE(ae_title="PACS")
+    ae.add_requested_context(STUDY_ROOT, ImplicitVRLittleEndian)
+    assoc = ae.associate("127.0.0.1", listener.port, ae_title="CARINA")
+    assert assoc.is_established
+    statuses = []
+    assoc._reactor_checkpoint.clear()  # else its own thread would take an answer now and then
+    for number, data in enumerate(identifiers, 1):
+        asked = C_FIND()
+        asked.MessageID, asked.Priority, asked.AffectedSOPClassUID = number, 2, STUDY_ROOT
+        asked.Identifier = io.BytesIO(data)
+        assoc.dimse.send_msg(asked, assoc.accepted_contexts[0].context_id)
+        answer = C_FIND()
+        answer.Status = 0xFF00
+        while answer.Status in (0xFF00, 0xFF01):
+            _, answer = assoc.dimse.get_msg(block=True)
+        statuses.append(answer.Status)
+    assoc._reactor_checkpoint.set()
+    assoc.release()
+    return statuses
+
+
+def element(tag: bytes, value: bytes) -> bytes:
+    """One element in implicit VR."""
+    return tag + len(value).to_bytes(4, "little") + value
+
+
+LEVEL = element(b"\x08\0\x52\0", b"STUDY ")
+OPENED = b"\x08\0\x15\x11\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff"
+"""A sequence and an item of it, both of undefined length."""
 
 
 @pytest.fixture
@@ -155,6 +193,47 @@ def test_a_question_that_cannot_be_is_refused_with_words(node, question):
     assert ask(node[0], question) == (0xA900, [])
 
 
+def test_a_question_that_cannot_be_meant_is_refused_before_it_is_read(node):
+    study = b"\x20\0\x0d\0"
+    hostile = [
+        LEVEL + element(study, b"1.2.3\\" * 500_000),  # 3 MB
+        LEVEL + element(study, b"1\\" * 50_000),
+        OPENED * 20_000,
+        OPENED * 99 + LEVEL,
+        LEVEL + element(study, b"1.2.3")[:-3],
+        b"\xff" * 1000,
+    ]
+    begun = time.process_time()
+    *refused, answered = ask_in_bytes(node[0], *hostile, LEVEL + element(study, b""))
+    assert set(refused) <= {0xA900, 0x0000}
+    assert refused[:3] == [0xA900] * 3
+    assert answered == 0x0000
+    assert time.process_time() - begun < 5.0
+
+
+def test_nothing_that_is_asked_for_or_told_gets_into_a_log(node, caplog):
+    with caplog.at_level(logging.DEBUG):
+        ask(node[0], identifier("STUDY", PatientName="OKAFOR*", StudyInstanceUID=""))
+    assert "OKAFOR" not in caplog.text.upper()
+
+
+def test_one_study_that_is_named_twice_is_told_once(node):
+    listener, films, _ = node
+    uid = films[0].StudyInstanceUID
+    _, found = ask(listener, identifier("STUDY", StudyInstanceUID=f"{uid}\\{uid}\\1.2.3"))
+    assert [ds.StudyInstanceUID for ds in found] == [uid]
+
+
+def test_a_sequence_of_empty_keys_is_no_value_to_match_by():
+    asked = identifier("STUDY", PatientID="P1")
+    item = Dataset()
+    item.ScheduledProcedureStepID = ""
+    asked.RequestAttributesSequence = [item]
+    assert find.read(asked, STUDY_ROOT).ignored == ("RequestAttributesSequence",)
+    asked.RequestAttributesSequence = [Dataset()]
+    assert find.read(asked, STUDY_ROOT).ignored == ()
+
+
 def test_a_caller_that_is_not_on_the_list_gets_no_query(ward, listen):
     finder = Finder(ward.index, ward.descriptions(), lambda: NOW, "CARINA")
     listener = listen(finder)  # an empty list: anybody may send, nobody may ask
@@ -198,3 +277,17 @@ def test_reading_a_question_either_works_or_is_refused(level, keys):
         question = find.read(identifier(level, **keys), PATIENT_ROOT)
         assert not set(question.matches) & set(question.ignored)
         assert set(question.wanted) == set(keys)
+
+
+@given(
+    data=st.lists(
+        st.sampled_from([LEVEL, OPENED, b"\x08\0\x52\0", b"\xfe\xff\x0d\xe0\0\0\0\0"])
+        | st.binary(max_size=40)
+    ),
+    syntax=st.sampled_from([ImplicitVRLittleEndian, ExplicitVRLittleEndian]),
+)
+def test_whatever_the_bytes_are_they_are_a_question_or_are_refused(data, syntax):
+    with contextlib.suppress(UsageError):
+        encoded = io.BytesIO(b"".join(data))
+        asked = message.read(encoded, syntax, most_bytes=1000, most_items=100)
+        find.read(asked, STUDY_ROOT)

@@ -14,6 +14,9 @@ import pytest
 from highdicom.seg import Segmentation
 from highdicom.sr import Comprehensive3DSR
 from pydicom import dcmread
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -22,7 +25,9 @@ from pydicom.uid import (
 )
 
 from models.structures.anatomy import STRUCTURES
+from service.dicom import dicom_json
 from service.dicom.objects import severity_report, structures_segmentation
+from service.dicom.source_image import KEYWORDS, names, reference
 from service.records import RESEARCH_USE
 from tests.service.dicom.films import as_file, film
 from tests.service.dicom.results import CREATED, masks, refused, scored
@@ -36,6 +41,61 @@ CLASSES = [
 
 def header(sop_class=ComputedRadiographyImageStorage) -> Dataset:
     return dcmread(io.BytesIO(as_file(film(sop_class=sop_class))), stop_before_pixels=True)
+
+
+@pytest.mark.peer
+def test_a_segmentation_in_a_plane_has_no_errors_by_dciodvfy(tmp_path):
+    laid = structures_segmentation(header(), scored(), masks((64, 48)), plane=True)
+    assert complaints(laid, tmp_path) == []
+
+
+def test_no_size_of_a_pixel_is_made_up_for_a_plane():
+    source = header()
+    del source.ImagerPixelSpacing
+    laid, plain = (
+        structures_segmentation(source, scored(), masks((64, 48)), plane=way)
+        for way in (True, False)
+    )
+    assert laid == plain
+
+
+def test_a_segmentation_lies_in_a_plane_where_a_viewer_of_slices_needs_one():
+    plain, laid = (
+        dcmread(io.BytesIO(structures_segmentation(header(), scored(), masks((64, 48)), plane=way)))
+        for way in (False, True)
+    )
+    assert "FrameOfReferenceUID" not in plain
+    assert "PlaneOrientationSequence" not in plain.SharedFunctionalGroupsSequence[0]
+    shared = laid.SharedFunctionalGroupsSequence[0]
+    assert shared.PixelMeasuresSequence[0].PixelSpacing == [0.2, 0.2]
+    assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
+    assert np.array_equal(laid.pixel_array, plain.pixel_array)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"PatientName": "Ünlü^Ö=山田^太郎", "StudyDescription": "Thorax p.a. \\ liegend"},
+        {"PatientID": " 7\n ", "AccessionNumber": "A" * 40, "Modality": "kein Röntgen"},
+        {"StudyDate": "2026.03.01", "PatientBirthDate": "unknown", "StudyTime": "10:15"},
+        {"InstanceNumber": "one", "PatientSex": "W", "PatientOrientation": "L\\oben"},
+        {"SOPInstanceUID": "1.02.3", "StudyInstanceUID": "1.2.a"},
+    ],
+)
+def test_what_a_result_takes_over_is_the_same_from_the_header_that_a_query_tells(said):
+    ds = film()
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    for keyword, value in said.items():
+        kind = dictionary_VR(keyword)
+        ds.add(DataElement(keyword, kind if kind == "PN" else "UT", value, IGNORE))
+        ds[keyword].VR = kind
+    read = dcmread(io.BytesIO(as_file(ds)), stop_before_pixels=True)
+    tags = [tag_for_keyword(keyword) for keyword in KEYWORDS]
+    told = dicom_json.data_set(dicom_json.of_header(read, tags))
+    assert reference(told) == reference(read)
+    assert names(told) == names(read)
 
 
 def program(name: str) -> str:

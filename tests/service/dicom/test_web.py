@@ -17,6 +17,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     RLELossless,
     SecondaryCaptureImageStorage,
+    UltrasoundMultiFrameImageStorage,
     generate_uid,
 )
 
@@ -235,6 +236,30 @@ def test_a_film_is_rendered_as_jpeg_and_png_of_a_size(client, session, url):
     assert (png.format, png.size) == ("PNG", (160, 128))
     assert session.get(path + "?viewport=0,0").status_code == 422
     assert session.get(path, headers={"Accept": "image/gif"}).status_code == 422
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, ExplicitVRBigEndian])
+@pytest.mark.parametrize("frames", [1, 3])
+def test_an_image_of_any_size_modality_and_number_of_frames_is_rendered(
+    client, session, url, syntax, frames
+):
+    ds = film(sop_class=UltrasoundMultiFrameImageStorage, shape=(20, 30))
+    pixels = np.stack([np.full((20, 30), 1000 * (n + 1), np.uint16) for n in range(frames)])
+    pixels[:, 0, :] = np.linspace(0, 4095, 30).astype(np.uint16)
+    ds.Modality, ds.NumberOfFrames = "US", frames
+    ds.WindowCenter, ds.WindowWidth = 2048, 4096
+    native = ">u2" if syntax == ExplicitVRBigEndian else "<u2"
+    ds.PixelData = pixels.astype(native).tobytes()
+    if syntax == RLELossless:
+        ds.compress(RLELossless, generate_instance_uid=False)
+    ds.file_meta.TransferSyntaxUID = syntax
+    assert post(session, url, as_file(ds)).status_code == 200
+    series = f"{url}/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}"
+    path = f"{series}/instances/{ds.SOPInstanceUID}/rendered"
+    answer = session.get(path, headers={"Accept": "image/png"})
+    shown = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert shown.shape == (20, 30)
+    assert np.abs(shown[1:].astype(int) - round(1000 / 4095 * 255)).max() <= 1
 
 
 def test_a_report_is_kept_found_and_not_rendered(client, session, url):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 from structlog.testing import capture_logs
 
-from service.jobs.delivery import default_outbox, prepare, send_due
+from models.refusal import Refusal
+from service.decoding import Decoding, InProcess
+from service.jobs.delivery import Outbox, default_outbox, prepare, send_due
 from service.jobs.pipeline import Models, run_study
 from service.records import StudyResult
 from service.settings import Settings
@@ -33,6 +36,13 @@ def result_of(ward: Ward, models: Models = SMALL) -> StudyResult:
     return result
 
 
+def made(
+    ward: Ward, result: StudyResult, box: Outbox, decoding: Decoding | None = None
+) -> tuple[str, ...]:
+    decoding = decoding or InProcess()
+    return prepare(result.result_id, ward.index, ward.objects, box, NOW, decoding=decoding)
+
+
 def modalities(ward: Ward, result: StudyResult) -> list[str]:
     return [one.modality for one in ward.index.instances(result.study_uid)]
 
@@ -40,8 +50,8 @@ def modalities(ward: Ward, result: StudyResult) -> list[str]:
 def test_preparing_twice_makes_each_object_once(ward: Ward) -> None:
     result = result_of(ward)
     box = outbox(Pacs(), "A@h:104", "B@h:104")
-    first = prepare(result.result_id, ward.index, ward.objects, box, NOW)
-    assert prepare(result.result_id, ward.index, ward.objects, box, NOW) == first
+    first = made(ward, result, box)
+    assert made(ward, result, box) == first
     assert modalities(ward, result) == ["CR", "SR", "SEG"]
     assert len(ward.index.deliveries(result.result_id)) == 4
     assert ward.index.study(result.study_uid).revision == 1
@@ -50,7 +60,7 @@ def test_preparing_twice_makes_each_object_once(ward: Ward) -> None:
 
 def test_a_refused_study_sends_nothing(ward: Ward) -> None:
     result = result_of(ward, refusing("not_chest"))
-    assert prepare(result.result_id, ward.index, ward.objects, outbox(Pacs()), NOW) == ()
+    assert made(ward, result, outbox(Pacs())) == ()
     assert modalities(ward, result) == ["CR"]
 
 
@@ -59,7 +69,7 @@ def test_without_a_visible_structure_there_is_no_segmentation(ward: Ward) -> Non
         return replace(label(radiograph), visible=(False,) * 20)
 
     result = result_of(ward, replace(SMALL, label=nothing))
-    prepare(result.result_id, ward.index, ward.objects, outbox(Pacs()), NOW)
+    made(ward, result, outbox(Pacs()))
     assert modalities(ward, result) == ["CR", "SR"]
 
 
@@ -70,7 +80,7 @@ def test_an_object_that_cannot_be_made_does_not_keep_the_other(ward: Ward) -> No
     result = result_of(ward)
     box = replace(outbox(Pacs()), segmentation=broken)
     with capture_logs() as logs:
-        prepare(result.result_id, ward.index, ward.objects, box, NOW)
+        made(ward, result, box)
     assert modalities(ward, result) == ["CR", "SR"]
     assert "JANE" not in str(logs)
     failures = [one for one in ward.index.audits() if one.outcome == "failure"]
@@ -82,7 +92,7 @@ def test_the_shipped_sr_and_seg_belong_to_the_film(ward: Ward) -> None:
     run_study(before, ward.index, ward.objects, SMALL, NOW)
     result = result_of(ward)
     box = default_outbox(Settings())
-    prepare(result.result_id, ward.index, ward.objects, box, NOW)
+    made(ward, result, box)
     assert modalities(ward, result) == ["CR", "SR", "SEG"]
     source, sr, seg = (
         dcmread(io.BytesIO(ward.objects.get(one.object_key)))
@@ -92,6 +102,25 @@ def test_the_shipped_sr_and_seg_belong_to_the_film(ward: Ward) -> None:
         assert (ds.PatientID, ds.StudyInstanceUID) == (source.PatientID, source.StudyInstanceUID)
     assert [one.SegmentLabel for one in seg.SegmentSequence] == ["Right lung", "Left lung"]
     assert (seg.Rows, seg.Columns) == (source.Rows, source.Columns)
+
+
+class Refusing(InProcess):
+    """Finds no header that it can read."""
+
+    def header(self, data: bytes, only: Collection[int] = ()) -> dict[str, dict[str, Any]]:
+        raise Refusal("undecodable", "expected a header within its bounds, found a larger one")
+
+
+def test_a_header_that_only_a_bounded_process_may_read_is_left_to_it(ward: Ward) -> None:
+    deflated = film()
+    deflated.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    study = ward.take(deflated)
+    result = run_study(study, ward.index, ward.objects, SMALL, NOW)
+    assert result is not None
+    assert made(ward, result, outbox(Pacs()), Refusing()) == ()
+    assert modalities(ward, result) == ["CR"]
+    (failure,) = [one for one in ward.index.audits() if one.outcome == "failure"]
+    assert failure.detail == "the film's header could not be read"
 
 
 def test_a_silent_destination_does_not_hold_up_the_others(ward: Ward) -> None:
@@ -104,7 +133,7 @@ def test_a_silent_destination_does_not_hold_up_the_others(ward: Ward) -> None:
         (away if destination.startswith("AWAY") else pacs).send(data, destination)
 
     box = replace(box, send=send)
-    prepare(result.result_id, ward.index, ward.objects, box, NOW)
+    made(ward, result, box)
     assert send_due(ward.index, ward.objects, box, NOW) == 2
     assert away.tries == 1
     states = {(one.destination, one.state) for one in ward.index.deliveries()}
@@ -116,7 +145,7 @@ def test_an_object_that_is_lost_or_breaks_does_not_hold_up_the_others(ward: Ward
     results = [result_of(ward), result_of(ward)]
     box = outbox(pacs, "A@h:104", "B@h:104")
     for result in results:
-        prepare(result.result_id, ward.index, ward.objects, box, NOW)
+        made(ward, result, box)
     lost, *_ = [one for one in ward.index.instances(results[0].study_uid) if one.modality == "SR"]
     ward.objects.delete(lost.object_key)
 

@@ -11,6 +11,7 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 
 from models.phantom import draw
+from service.decoding import InProcess
 from service.jobs.delivery import default_outbox, prepare
 from service.jobs.pipeline import default_models, run_study
 from service.records import StudyResult
@@ -86,7 +87,8 @@ def test_the_reports_carry_the_scores_and_the_masks(
     judged: tuple[Ward, StudyResult, StudyResult],
 ) -> None:
     ward, _, after = judged
-    prepare(after.result_id, ward.index, ward.objects, default_outbox(Settings()), NOW)
+    box = default_outbox(Settings())
+    prepare(after.result_id, ward.index, ward.objects, box, NOW, decoding=InProcess())
     made = {
         one.modality: dcmread(io.BytesIO(ward.objects.get(one.object_key)))
         for one in ward.index.instances(after.study_uid)
