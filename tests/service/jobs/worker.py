@@ -15,11 +15,12 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from models.radiograph import Radiograph
-from service.jobs import watch
+from service.jobs import delivery, watch
 from service.jobs.engine import Engine
 from service.settings import Settings
 from service.store.index import Index
@@ -32,6 +33,7 @@ REPORTS = ("report", "segmentation", "send")
 STEPS = (*SCIENCE, "put", "add_result", "follow", *REPORTS, "add_delivery")
 DESTINATION = "PACS@host:104"
 LOOK_S = 0.5
+TAKEN_FOR = timedelta(seconds=30)  # what a dead worker was sending is sent again after that
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def _waiting(go: Path) -> Callable[[bytes], Radiograph]:
 
 def main(folder: Path, database_url: str, endpoint: str, when: str = "", step: str = "") -> None:
     """Work until killed."""
-    watch.LOOK_S = LOOK_S
+    watch.LOOK_S, delivery.TAKEN_FOR = LOOK_S, TAKEN_FOR
     stores = Stores(folder, database_url, endpoint)
     settings, index, objects = stores.open(f"worker-{os.getpid()}")
     science, reports = SMALL, outbox(Pacs(), DESTINATION)
