@@ -462,7 +462,7 @@ def risk_band(probability: float | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WorklistRow:
-    """One admitted patient on the worklist."""
+    """One patient on the worklist. `risk` of somebody who left is of the stay that is over."""
 
     patient: Patient
     risk: RiskRecord | None
@@ -470,6 +470,7 @@ class WorklistRow:
     risk_change: float | None  # against the record about one hour earlier
     result: StudyResult | None  # current result of the newest study
     vitals: dict[str, Observation]  # newest of each variable
+    outside: RiskRecord | None = None  # of somebody who is not admitted
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
 
 from service.dashboard import figures, risk, severity, shapes, wording
 from service.dashboard.moments import Zone, age, years
 from service.dashboard.risk import Reason, Risk
 from service.dashboard.severity import Severity
 from service.dashboard.shapes import Frame, Interval
-from service.records import Observation, Patient, RiskRecord, WorklistRow
+from service.records import Observation, Patient, WorklistRow
 from service.store.worklist import REAL_RISE
 
 COURSE = timedelta(hours=48)
@@ -122,20 +121,14 @@ def vital(observation: Observation, now: datetime) -> Vital:
     )
 
 
-def rows(  # one page and what it is read with
+def rows(
     found: Sequence[WorklistRow],
     now: datetime,
     zone: Zone,
     expected_every: timedelta,
-    outside: Mapping[str, RiskRecord | None] = MappingProxyType({}),
 ) -> Worklist:
-    """Prepare one page of the worklist.
-
-    Parameters
-    ----------
-    outside : the outpatient risk of those who are not admitted, by patient.
-    """
-    found = [_not_monitored(r, outside) for r in found]
+    """Prepare one page of the worklist."""
+    found = [_not_monitored(r) for r in found]
     risks = [
         risk.present(r.patient, r.risk, now, zone, expected_every)
         if r.patient.is_admitted
@@ -156,12 +149,11 @@ def rows(  # one page and what it is read with
     )
 
 
-def _not_monitored(row: WorklistRow, outside: Mapping[str, RiskRecord | None]) -> WorklistRow:
+def _not_monitored(row: WorklistRow) -> WorklistRow:
     """Who is not admitted has no course of ventilation risk any more, but an outpatient's risk."""
     if row.patient.is_admitted:
         return row
-    now = outside.get(row.patient.patient_id)
-    return replace(row, risk=now, risk_course=(), risk_change=None)
+    return replace(row, risk=row.outside, risk_course=(), risk_change=None)
 
 
 def _row(row: WorklistRow, shown: Risk, axes: Axes, now: datetime, zone: Zone) -> Row:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, delete, exists, or_, select, update
 
 from service.errors import NotFoundError
 from service.records import AuditEvent, Deletion
-from service.store import payloads
+from service.store import outpatients, payloads
 from service.store.database import Database, insert_missing, upsert
 from service.store.identifiers import hold_patient
 from service.store.journal import write_audit, write_news
@@ -195,4 +195,7 @@ def forget_bare(connection: Connection, patient_id: str) -> None:
         exists().where(table.c.patient_id == of) for table in (STUDIES, OBSERVATIONS, RISKS, MERGES)
     ]
     inside = and_(PATIENTS.c.admitted_at.is_not(None), PATIENTS.c.discharged_at.is_(None))
-    connection.execute(delete(PATIENTS).where(of == patient_id, ~or_(inside, *left)))
+    bare = and_(of == patient_id, ~or_(inside, *left))
+    if connection.execute(select(of).where(bare)).first() is not None:
+        outpatients.forget(connection, patient_id)
+        connection.execute(delete(PATIENTS).where(bare))

@@ -17,6 +17,7 @@ from service.store.images import Images
 from service.store.journal import Journal
 from service.store.merges import Merges
 from service.store.operations import Operations
+from service.store.outpatients import Outpatients
 from service.store.results import CURRENT, Results
 from service.store.retention import Retention
 from service.store.retries import Retries
@@ -46,6 +47,7 @@ class Index(
     Results,
     Reviews,
     Risks,
+    Outpatients,
     Worklist,
     Merges,
     Retention,

@@ -46,8 +46,8 @@ def test_somebody_who_is_not_admitted_keeps_no_risk_of_an_earlier_stay() -> None
 
 
 def test_an_outpatient_has_the_risk_of_the_outpatient_model_and_no_band() -> None:
-    away = replace(ROW, patient=replace(WHO, admitted_at=None))
-    page = worklist.rows([away], NOW, ZONE, HOUR, {"P-1001": RECORD})
+    away = replace(ROW, patient=replace(WHO, admitted_at=None), outside=RECORD)
+    page = worklist.rows([away], NOW, ZONE, HOUR)
     assert page.rows[0].risk.outcome == "Intensive care, ventilation or death"
     assert page.rows[0].risk.figure
     assert page.rows[0].risk.figure.figure == "31"
