@@ -19,6 +19,7 @@ from service.store.results import count_stale, point_at_newest
 from service.store.tables import (
     DELETIONS,
     DELIVERIES,
+    DISMISSALS,
     INSTANCES,
     LEFTOVERS,
     MERGES,
@@ -183,7 +184,12 @@ def _take_pictures(connection: Connection, study_uid: str, patient_id: str) -> s
 
 def _delete_rows(connection: Connection, study_uid: str) -> None:
     results = select(RESULTS.c.result_id).where(RESULTS.c.study_uid == study_uid)
-    connection.execute(delete(DELIVERIES).where(DELIVERIES.c.result_id.in_(results)))
+    of_results = DELIVERIES.c.result_id.in_(results)
+    sent = select(DELIVERIES.c.delivery_id).where(of_results)
+    for kind, names in (("study", [study_uid]), ("delivery", sent)):
+        which = and_(DISMISSALS.c.kind == kind, DISMISSALS.c.name.in_(names))
+        connection.execute(delete(DISMISSALS).where(which))
+    connection.execute(delete(DELIVERIES).where(of_results))
     for table in (REVIEWS, RESULTS, INSTANCES, STUDIES):
         connection.execute(delete(table).where(table.c.study_uid == study_uid))
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, insert, literal_column, select, text
 
 from service.errors import UsageError
 from service.store.database import advisory_lock
+from service.store.dismissals import Dismissals
 from service.store.images import Images
 from service.store.journal import Journal
 from service.store.merges import Merges
@@ -55,6 +56,7 @@ class Index(
     Journal,
     Operations,
     Retries,
+    Dismissals,
 ):
     """Everything that Carina remembers, apart from the bytes of the objects.
 

@@ -379,6 +379,17 @@ COMMITMENTS = Table(
     Index("ix_commitments_state", "state", "updated_at"),
 )
 
+DISMISSALS = Table(
+    # A failure that an administrator put aside; what fails after `at` is listed again.
+    "dismissals",
+    METADATA,
+    Column("kind", String(16), primary_key=True),
+    Column("name", Key, primary_key=True),
+    _required("at", UtcDateTime),
+    _required("actor", Key),
+    _text("reason"),
+)
+
 MERGES = Table(
     # An identifier that no longer has a patient of its own, and the patient that it leads to.
     "merges",

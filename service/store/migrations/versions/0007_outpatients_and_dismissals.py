@@ -1,4 +1,4 @@
-"""The risk of those who are not admitted, which their list sorts by."""
+"""The risk of those who are not admitted, and failures that an administrator put aside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table; the next round of the ward fills it."""
+    """Make the tables; the next round of the ward fills the risks."""
     op.create_table(
         "outpatient_risks",
         sa.Column("patient_id", sa.String(length=255), nullable=False),
@@ -43,8 +43,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("patient_id", name=op.f("pk_outpatient_risks")),
     )
     op.create_index("ix_outpatient_risks_until", "outpatient_risks", ["until"], unique=False)
+    op.create_table(
+        "dismissals",
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("actor", sa.String(length=255), nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("kind", "name", name=op.f("pk_dismissals")),
+    )
 
 
 def downgrade() -> None:
-    """Drop the table."""
+    """Drop them."""
+    op.drop_table("dismissals")
     op.drop_table("outpatient_risks")
