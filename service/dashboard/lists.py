@@ -50,6 +50,7 @@ SORTS: Final = MappingProxyType(
     {
         "risk": Order("Risk"),
         "change": Order("Change in 1 h"),
+        "course": Order("Change in 48 h"),
         "reason": Order("Strongest reason", down=False),
         "severity": Order("Extent on the film"),
         "trend": Order("Change of the film"),
@@ -67,7 +68,7 @@ SORTS: Final = MappingProxyType(
         "admitted": Order("Admission"),
     }
 )
-OF_COURSE: Final = frozenset({"change"})  # nobody who is not admitted is monitored
+OF_COURSE: Final = frozenset({"change", "course"})  # nobody who is not admitted is monitored
 USUAL: Final = MappingProxyType({"admitted": "risk", "outpatients": "risk", "everybody": "risk"})
 """What each list is sorted by unless asked otherwise."""
 RANKED: Final = MappingProxyType(

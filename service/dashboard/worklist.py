@@ -63,6 +63,7 @@ class Row:
     course_ends: str
     change: str | None
     rises: bool
+    climbed: str
     reasons: tuple[Reason, ...]
     severity: Severity | None
     study_uid: str
@@ -172,6 +173,7 @@ def _row(row: WorklistRow, shown: Risk, axes: Axes, now: datetime, zone: Zone) -
         course_ends=_spoken_course(row.risk_course),
         change=_spoken_change(moved),
         rises=moved is not None and moved > 0,
+        climbed=_spoken_climb(row),
         reasons=risk.strongest(row.risk, now, zone) if shown.figure else (),
         severity=said,
         study_uid=row.result.study_uid if row.result else "",
@@ -186,6 +188,18 @@ def _spoken_change(moved: float | None) -> str | None:
     if moved is None:
         return None
     return figures.points(moved) if abs(moved) >= risk.LEAST_CHANGE else ""
+
+
+def _spoken_climb(row: WorklistRow) -> str:
+    """The risk now against the first one that the course shows; "" where there is only one."""
+    if row.risk is None or row.risk.probability is None or not row.risk_course:
+        return ""
+    since, first = row.risk_course[0]
+    hours = round((row.risk.at - since) / timedelta(hours=1))
+    if hours < 1:
+        return ""
+    moved = _spoken_change(row.risk.probability - first)
+    return f"{moved} points in {hours} h" if moved else f"steady over {hours} h"
 
 
 def _spoken_course(course: Sequence[tuple[datetime, float]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 
@@ -29,8 +30,8 @@ REAL_RISE = 0.02  # two percentage points within the hour are called out
 
 Who = Literal["admitted", "outpatients", "everybody"]
 Sort = Literal[
-    "risk", "change", "reason", "severity", "trend", "film", "name", "ward", "admitted", "flags",
-    "vitals", "respiratory_rate", "spo2", "fio2", "oxygen_flow", "heart_rate", "mean_bp",
+    "risk", "change", "course", "reason", "severity", "trend", "film", "name", "ward", "admitted",
+    "flags", "vitals", "respiratory_rate", "spo2", "fio2", "oxygen_flow", "heart_rate", "mean_bp",
     "systolic_bp", "temperature",
 ]  # fmt: skip
 Keys = tuple[ColumnElement[Any], ...]
@@ -46,8 +47,8 @@ SORTS: dict[str, Keys] = {
     "admitted": (PATIENTS.c.admitted_at,),
 }
 """Sorts that need no more than the patient's row and outpatient risk; see `_ordered`."""
-OF_RISK = frozenset({"risk", "change", "reason"})
-VALUES = frozenset(get_args(Sort)) - SORTS.keys() - {"flags", "vitals"}
+OF_RISK = frozenset({"risk", "change", "course", "reason"})
+VALUES = frozenset(get_args(Sort)) - SORTS.keys() - {"course", "flags", "vitals"}
 """Sorts by the newest value of a vital sign."""
 
 
@@ -63,12 +64,25 @@ def _in_band(band: str) -> ColumnElement[bool]:
     return and_(risk >= least[band], risk < min(above)) if above else risk >= least[band]
 
 
-def _ordered(query: Select[Any], sort: str, descending: bool, overdue: datetime) -> Select[Any]:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How to sort, and the moments that it depends on."""
+
+    sort: str
+    descending: bool
+    now: datetime
+    overdue: datetime
+
+
+def _ordered(query: Select[Any], asked: Order) -> Select[Any]:
     """Order by what was asked, patients without a value last, ties by identifier."""
+    sort = asked.sort
     if sort in SORTS:
         keys = SORTS[sort]
+    elif sort == "course":
+        keys = (_since_first(asked.now - COURSE),)
     elif sort == "flags":
-        keys = (_calls(overdue), PATIENTS.c.newest_at)
+        keys = (_calls(asked.overdue), PATIENTS.c.newest_at)
     elif sort == "vitals":
         query, keys = _with_newest(query)
     elif sort in VALUES:
@@ -79,8 +93,27 @@ def _ordered(query: Select[Any], sort: str, descending: bool, overdue: datetime)
     if sort in OF_RISK:
         query = query.outerjoin(OUTPATIENT_RISKS, OF_PATIENT).order_by(~ADMITTED)
     for key in keys:
-        query = query.order_by(key.is_(None), key.desc() if descending else key.asc())
+        way = key.desc() if asked.descending else key.asc()
+        query = query.order_by(way.nulls_last())
     return query.order_by(PATIENTS.c.patient_id)
+
+
+def _since_first(since: datetime) -> ColumnElement[float]:
+    """The risk now less the first one since then: what its course climbed."""
+    first = (
+        select(RISKS.c.probability)
+        .where(
+            RISKS.c.patient_id == PATIENTS.c.patient_id,
+            RISKS.c.at >= since,
+            RISKS.c.at < PATIENTS.c.risk_at,
+            RISKS.c.probability.is_not(None),
+        )
+        .order_by(RISKS.c.at, RISKS.c.computed_at)
+        .limit(1)
+        .correlate(PATIENTS)
+        .scalar_subquery()
+    )
+    return case((ADMITTED, PATIENTS.c.risk_probability - first))
 
 
 def _calls(overdue: datetime) -> ColumnElement[int]:
@@ -140,9 +173,10 @@ class Worklist(Database):
         who : "outpatients" are those who are not admitted.
         band : a name of `records.RISK_BANDS` (of the ventilation risk), "unknown", None for all.
         sort : "risk" is the ventilation risk of those who are admitted, who come first, and the
-            outpatient risk of the others; "vitals" is the moment of the newest value, "film" that
-            of the newest film, "trend" its change, "flags" how much the flags ask for a look; the
-            others are values.
+            outpatient risk of the others; "change" is that against an hour before, "course" that
+            against the first risk within 48 hours; "vitals" is the moment of the newest value,
+            "film" that of the newest film, "trend" its change, "flags" how much the flags ask for
+            a look; the others are values.
         now : the risk course covers the 48 hours before.
         overdue : an older risk should have been computed again ("flags" alone); None: none.
         """
@@ -151,7 +185,7 @@ class Worklist(Database):
         if band:
             page = page.where(_in_band(band))
         count = page.with_only_columns(func.count())
-        ordered = _ordered(page, sort, descending, overdue or EVER)
+        ordered = _ordered(page, Order(sort, descending, now, overdue or EVER))
         ordered = ordered.limit(limit).offset(offset)
         with self._read() as connection:
             total = connection.execute(count).scalar_one()
