@@ -101,9 +101,12 @@ def person(patient: Patient, now: datetime, zone: Zone) -> Person:
 
 
 def spoken_name(patient: Patient) -> str:
-    """`DOE^JANE^^Dr` (PS3.5 6.2.1.2) as `Doe, Jane`; the identifier where there is no name."""
-    alphabetic = patient.name.split("=")[0]
-    parts = [part.strip() for part in alphabetic.split("^")]
+    """`DOE^JANE^^Dr` (PS3.5 6.2.1.2) as `Doe, Jane`; the identifier where there is no name.
+
+    Of the alphabetic, ideographic and phonetic group the first that says something is shown.
+    """
+    groups = (one for one in patient.name.split("=") if one.strip("^ "))
+    parts = [part.strip() for part in next(groups, "").split("^")]
     name = ", ".join(part for part in parts[:2] if part)
     if not name:
         return patient.patient_id
