@@ -518,6 +518,23 @@ def test_what_is_folded_is_printed(page: Page) -> None:
     assert page.locator("details[open]").count() == 0
 
 
+def test_the_worklist_prints_across_with_its_headings_and_a_review_on_one_sheet(
+    page: Page,
+) -> None:
+    page.goto("/")
+    sheets = PdfReader(BytesIO(page.pdf(prefer_css_page_size=True))).pages
+    for sheet in sheets:
+        assert sheet.mediabox.width > sheet.mediabox.height
+        assert "Strongest reasons" in sheet.extract_text()
+    page.goto(REVIEW)
+    page.wait_for_selector("canvas[data-ready]", timeout=60_000)
+    assert len(PdfReader(BytesIO(page.pdf(prefer_css_page_size=True))).pages) == 1
+    page.goto(OPERATIONS)
+    said = " ".join(one.extract_text() for one in PdfReader(BytesIO(page.pdf())).pages)
+    assert "Each hour as a table" in said
+    assert "Reason" not in said  # forms are no paper
+
+
 def test_a_chart_that_has_not_been_drawn_anew_widens_no_page(page: Page) -> None:
     page.add_init_script("addEventListener('resize', (e) => e.stopImmediatePropagation())")
     page.set_viewport_size({"width": 1920, "height": 1080})
