@@ -453,7 +453,9 @@ def test_a_film_is_reviewed_by_finger(
         hand.touch("touchMove", spot)
     hand.touch("touchEnd")
     expect(said).to_have_text(re.compile("Redrawn"))
-    page.locator("input[name=verdict_left_upper][value=rejected]").tap()
+    reject = page.locator("input[name=verdict_left_upper][value=rejected]")
+    reject.tap()
+    expect(reject).to_be_checked()
     page.get_by_role("button", name="Keep", exact=True).tap()
     expect(page.get_by_text("Left upper rejected")).to_be_visible()
     (kept,) = address[1].index.reviews(study_uid="1.2.826.0.1.1003.1")
@@ -522,13 +524,13 @@ def test_the_worklist_prints_across_with_its_headings_and_a_review_on_one_sheet(
     page: Page,
 ) -> None:
     page.goto("/")
-    sheets = PdfReader(BytesIO(page.pdf(prefer_css_page_size=True))).pages
+    sheets = PdfReader(BytesIO(page.pdf(format="A4", prefer_css_page_size=True))).pages
     for sheet in sheets:
         assert sheet.mediabox.width > sheet.mediabox.height
         assert "Strongest reasons" in sheet.extract_text()
-    page.goto(REVIEW)
+    page.goto(f"{STUDY.format(1004, 1)}/review")
     page.wait_for_selector("canvas[data-ready]", timeout=60_000)
-    assert len(PdfReader(BytesIO(page.pdf(prefer_css_page_size=True))).pages) == 1
+    assert len(PdfReader(BytesIO(page.pdf(format="A4", prefer_css_page_size=True))).pages) == 1
     page.goto(OPERATIONS)
     said = " ".join(one.extract_text() for one in PdfReader(BytesIO(page.pdf())).pages)
     assert "Each hour as a table" in said
