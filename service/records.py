@@ -462,7 +462,7 @@ def risk_band(probability: float | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WorklistRow:
-    """One admitted patient on the worklist."""
+    """One patient on the worklist. `risk` of somebody who left is of the stay that is over."""
 
     patient: Patient
     risk: RiskRecord | None
@@ -470,6 +470,7 @@ class WorklistRow:
     risk_change: float | None  # against the record about one hour earlier
     result: StudyResult | None  # current result of the newest study
     vitals: dict[str, Observation]  # newest of each variable
+    outside: RiskRecord | None = None  # of somebody who is not admitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -588,6 +589,15 @@ FailureKind = Literal["study", "delivery", "commitment"]
 
 
 @dataclass(frozen=True, slots=True)
+class Dismissal:
+    """Who put a failure aside, when and why."""
+
+    at: datetime
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Something that did not work and can be tried again by hand.
 
@@ -597,6 +607,7 @@ class Failure:
     peer : the destination or AE title; "" for a study.
     state : "failed", given up until somebody acts; "waiting", tried again by itself.
     code : of a study, the reason of its result; else "".
+    dismissal : None for one that is open.
     """
 
     kind: FailureKind
@@ -609,13 +620,15 @@ class Failure:
     peer: str = ""
     study_uid: str | None = None
     patient_id: str | None = None
+    dismissal: Dismissal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
     """How it goes with one destination of results.
 
-    `failing_since` is when the oldest result that it has refused so far was made.
+    `failing_since` is when the oldest result that it has refused so far was made. What was put
+    aside by hand is not counted.
     """
 
     name: str

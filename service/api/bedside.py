@@ -19,6 +19,7 @@ from service.api.schemas import (
     Unit,
     Word,
 )
+from service.outpatient import OUTCOME, aged
 from service.records import (
     Companion,
     Observation,
@@ -201,10 +202,72 @@ class RiskOut(Noticed):
         )
 
 
+class AgedContributionOut(ContributionOut):
+    """What one input did to a risk, and how old it is now."""
+
+    age_minutes: float | None = Field(description="null where it has no moment: age, sex")
+
+
+class OutpatientRiskOut(Noticed):
+    """Probability of intensive care, ventilation or death of somebody who is not admitted.
+
+    The number that the pages show and the list is sorted by. It is computed again when a value or
+    film arrives, and when an input no longer counts.
+    """
+
+    patient_id: str
+    at: datetime = Field(description="the moment that it speaks of")
+    outcome: str = OUTCOME
+    status: Literal["ok", "refused"]
+    reason: str
+    probability: Probability | None
+    low: Probability | None = Field(description="lower end of the 90 % interval")
+    high: Probability | None = Field(description="upper end of the 90 % interval")
+    baseline_log_odds: float | None
+    contributions: list[AgedContributionOut]
+    stale: list[str] = Field(
+        description="inputs that no longer count now: the number waits to be computed again"
+    )
+    missing: list[str] = Field(description="inputs that the model put typical values for")
+    model: str
+
+    @classmethod
+    def of(cls, kept: RiskRecord, now: datetime) -> Self:
+        """From the record, aged to the present moment."""
+        record = aged(kept, now)
+        return cls(
+            patient_id=record.patient_id,
+            at=record.at,
+            status=record.status,
+            reason=record.reason,
+            probability=record.probability,
+            low=record.low,
+            high=record.high,
+            baseline_log_odds=record.baseline_log_odds,
+            contributions=[
+                AgedContributionOut(
+                    **ContributionOut.of(one).model_dump(),
+                    age_minutes=_minutes(one.observed_at, now),
+                )
+                for one in record.inputs
+            ],
+            stale=list(record.stale),
+            missing=list(record.missing),
+            model=record.model,
+        )
+
+
+def _minutes(since: datetime | None, now: datetime) -> float | None:
+    return None if since is None else round((now - since).total_seconds() / 60, 1)
+
+
 class RisksOut(Out):
-    """The ventilation risk over time, oldest first."""
+    """The ventilation risk over time, oldest first; of somebody outside, the risk now."""
 
     risks: list[RiskOut]
+    outpatient: OutpatientRiskOut | None = Field(
+        description="of somebody who is not admitted; null for others and before the first"
+    )
 
 
 class CoursePoint(Out):
@@ -221,10 +284,15 @@ class VitalOut(ObservationOut):
 
 
 class WorklistRowOut(Out):
-    """One admitted patient."""
+    """One patient."""
 
     patient: PatientOut
-    risk: RiskOut | None
+    risk: RiskOut | None = Field(
+        description="of ventilation; of somebody who is not admitted, the last of the stay before"
+    )
+    outpatient_risk: OutpatientRiskOut | None = Field(
+        description="of somebody who is not admitted; null for others and before the first"
+    )
     risk_course: list[CoursePoint] = Field(description="the last 48 hours")
     risk_change: float | None = Field(description="against about one hour earlier")
     result: ResultOut | None
@@ -236,13 +304,14 @@ class WorklistRowOut(Out):
         vitals = {
             name: VitalOut(
                 **ObservationOut.of(one).model_dump(),
-                age_minutes=round((now - one.observed_at).total_seconds() / 60, 1),
+                age_minutes=_minutes(one.observed_at, now) or 0.0,
             )
             for name, one in row.vitals.items()
         }
         return cls(
             patient=PatientOut.of(row.patient),
             risk=RiskOut.of(row.risk) if row.risk else None,
+            outpatient_risk=OutpatientRiskOut.of(row.outside, now) if row.outside else None,
             risk_course=[CoursePoint(at=at, probability=p) for at, p in row.risk_course],
             risk_change=row.risk_change,
             result=ResultOut.of(row.result, current=True) if row.result else None,

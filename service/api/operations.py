@@ -10,8 +10,9 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from service.api.dependencies import V1, Administrator
 from service.api.problems import Problem
-from service.api.schemas import NO_CONTROL, In, Out
+from service.api.schemas import NO_CONTROL, In, Out, Reason
 from service.operations import overview
+from service.operations.dismissal import dismiss
 from service.operations.overview import Overview
 from service.operations.retry import retry
 
@@ -72,8 +73,16 @@ class CrewOut(Plain):
     workers: list[WorkerOut]
 
 
+class DismissalOut(Plain):
+    """Who put a failure aside, when and why."""
+
+    at: datetime
+    actor: str
+    reason: str
+
+
 class FailureOut(Plain):
-    """Something that failed and can be tried again: `kind` and `name` are what a retry takes."""
+    """Something that failed: `kind` and `name` are what a retry and a dismissal take."""
 
     kind: Literal["study", "delivery", "commitment"]
     name: str
@@ -85,10 +94,11 @@ class FailureOut(Plain):
     peer: str = Field(description="destination or AE title")
     study_uid: str | None
     patient_id: str | None
+    dismissal: DismissalOut | None = Field(description="null where it is open")
 
 
 class DestinationOut(Plain):
-    """How it goes with one destination."""
+    """How it goes with one destination; what was dismissed is not counted."""
 
     name: str
     configured: bool
@@ -158,8 +168,10 @@ class OperationsOut(Plain):
     counts: dict[str, int] = Field(description="the gauges of /metrics")
     crew: CrewOut | None = Field(description="null where the job queue is away")
     crew_away: str
-    failures: list[FailureOut] = Field(description="at most 50 of each kind")
+    failures: list[FailureOut] = Field(description="those that are open, at most 50 of each kind")
     failure_counts: dict[str, int] = Field(description="by kind, without a bound")
+    dismissed: list[FailureOut] = Field(description="those put aside, at most 50 of each kind")
+    dismissed_counts: dict[str, int] = Field(description="by kind, without a bound")
     destinations: list[DestinationOut]
     commitments: dict[str, int] = Field(description="storage commitments by state")
     storage: StorageOut
@@ -199,6 +211,18 @@ class RetryIn(In):
     )
 
 
+class DismissIn(RetryIn):
+    """What to put aside, and why."""
+
+    reason: Reason = Field(description="why nobody needs to look at it; kept in the audit")
+
+
+class DismissOut(Out):
+    """What a dismissal led to."""
+
+    dismissed: int = Field(description="how many failures left the list")
+
+
 class RetryOut(Out):
     """What a retry led to."""
 
@@ -225,3 +249,18 @@ def retries(sent: RetryIn, caller: Administrator) -> RetryOut:
     """Try again what failed: a study, a delivery, all of a destination, a storage commitment."""
     event = caller.doing("retry", f"{sent.kind} {sent.name}")
     return RetryOut(waiting=retry(caller.services, sent.kind, sent.name, event))
+
+
+@routes.post(
+    "/operations/dismissals",
+    response_model=DismissOut,
+    responses={404: {"model": Problem}, 409: {"model": Problem}},
+)
+def dismissals(sent: DismissIn, caller: Administrator) -> DismissOut:
+    """Put aside what failed, with a reason; what is tried by itself is given up with it.
+
+    Where it is tried again and fails, it is listed anew.
+    """
+    event = caller.doing("dismiss", f"{sent.kind} {sent.name}: {sent.reason}")
+    index = caller.services.index
+    return DismissOut(dismissed=dismiss(index, sent.kind, sent.name, sent.reason, event))

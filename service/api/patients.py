@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
 
-from service.api.bedside import RiskOut, RisksOut
+from service.api.bedside import OutpatientRiskOut, RiskOut, RisksOut
 from service.api.dependencies import V1, Reader, Writer
 from service.api.schemas import NO_CONTROL, Moment, PatientIn, PatientOut, PatientsOut
 from service.errors import NotFoundError
@@ -42,12 +42,19 @@ def patients(
 
 @routes.get("/patients/{patient_id:path}/risk", response_model=RisksOut)
 def risk(patient_id: PatientPath, caller: Reader, since: Moment | None = None) -> RisksOut:
-    """Ventilation risk of one patient over time, oldest first, with its contributions."""
+    """Ventilation risk of one patient over time, oldest first, with its contributions.
+
+    Beside it the outpatient risk of somebody who is not admitted.
+    """
     index = caller.services.index
     index.patient(patient_id)
     found = index.risks(patient_id, since)
     caller.saw(patient_id, "risk")
-    return RisksOut(risks=[RiskOut.of(one) for one in found])
+    outside = index.outpatient_risk(patient_id)
+    return RisksOut(
+        risks=[RiskOut.of(one) for one in found],
+        outpatient=OutpatientRiskOut.of(outside, caller.services.clock()) if outside else None,
+    )
 
 
 @routes.get("/patients/{patient_id:path}", response_model=PatientOut)

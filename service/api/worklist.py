@@ -32,8 +32,11 @@ def worklist(
 ) -> WorklistOut:
     """Admitted patients, ranked by ventilation risk unless asked otherwise.
 
-    Sorts: `vitals` is the moment of the newest value, `film` that of the newest film, `trend` its
-    change, `flags` how much the row asks for a look; the others are values.
+    Sorts: `risk` is the ventilation risk of those who are admitted, who come first, and the
+    outpatient risk of the others; `change` is against an hour before, `course` against the first
+    risk within 48 hours; `vitals` is the moment of the newest value, `film` that of the
+    newest film, `trend` its change, `flags` how much the row asks for a look; the others are
+    values.
     """
     now = caller.services.clock()
     every = timedelta(minutes=caller.services.settings.risk_interval_minutes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -13,7 +12,6 @@ from fastapi import APIRouter, Depends, Query
 from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
-from service import coefficients, outpatient
 from service.dashboard import cards, wording, worklist
 from service.dashboard.pages import HEADERS
 from service.dashboard.visitor import (
@@ -23,7 +21,7 @@ from service.dashboard.visitor import (
     Visitor,
     anybody,
 )
-from service.records import RiskRecord, WorklistRow
+from service.outpatient import OUTCOME
 from service.store.worklist import Who
 
 routes = APIRouter(route_class=PageRoute)
@@ -52,6 +50,7 @@ SORTS: Final = MappingProxyType(
     {
         "risk": Order("Risk"),
         "change": Order("Change in 1 h"),
+        "course": Order("Change in 48 h"),
         "reason": Order("Strongest reason", down=False),
         "severity": Order("Extent on the film"),
         "trend": Order("Change of the film"),
@@ -69,9 +68,16 @@ SORTS: Final = MappingProxyType(
         "admitted": Order("Admission"),
     }
 )
-OF_VENTILATION: Final = frozenset({"risk", "change", "reason"})
-USUAL: Final = MappingProxyType({"admitted": "risk", "outpatients": "film", "everybody": "risk"})
+OF_COURSE: Final = frozenset({"change", "course"})  # nobody who is not admitted is monitored
+USUAL: Final = MappingProxyType({"admitted": "risk", "outpatients": "risk", "everybody": "risk"})
 """What each list is sorted by unless asked otherwise."""
+RANKED: Final = MappingProxyType(
+    {
+        "admitted": "risk of ventilation within 12 h",
+        "outpatients": f"risk of {OUTCOME}",
+        "everybody": "risk, those who are admitted first",
+    }
+)
 
 Text = Annotated[str, Query(max_length=100)]
 PageNumber = Annotated[int, Query(ge=1, le=100_000)]
@@ -121,20 +127,20 @@ class Asked:
 
     @property
     def sorts(self) -> tuple[str, ...]:
-        """Columns that sort this list: outpatients have no ventilation risk to sort by."""
+        """Columns that sort this list: the risk of an outpatient has no course."""
         return _sorts(self.who)
 
     @property
     def ranked(self) -> str:
         """How the list is sorted, in words."""
         if self.sort == "risk" and self.descending:
-            return "ranked by risk of ventilation within 12 h"
+            return f"ranked by {RANKED[self.listed]}"
         way = "descending" if self.descending else "ascending"
         return f"sorted by {SORTS[self.sort].said}, {way}"
 
 
 def _sorts(who: Who) -> tuple[str, ...]:
-    return tuple(name for name in SORTS if who != "outpatients" or name not in OF_VENTILATION)
+    return tuple(name for name in SORTS if who != "outpatients" or name not in OF_COURSE)
 
 
 def asked(  # noqa: PLR0917  # the parts of one address
@@ -209,7 +215,7 @@ def _make(visitor: Visitor, wanted: Asked) -> Page:
         now=now,
         overdue=now - 2 * every,
     )
-    drawn = worklist.rows(found, now, visitor.desk.zone, every, _outside(visitor, found))
+    drawn = worklist.rows(found, now, visitor.desk.zone, every)
     return Page(
         rows=visitor.desk.pages.part("worklist_rows.html", list=drawn, asked=wanted, sorts=SORTS),
         patient_ids=tuple(row.patient.patient_id for row in found),
@@ -217,20 +223,6 @@ def _make(visitor: Visitor, wanted: Asked) -> Page:
         wards=services.index.wards(),
         at=now,
     )
-
-
-def _outside(visitor: Visitor, found: Sequence[WorklistRow]) -> dict[str, RiskRecord | None]:
-    """The outpatient risk of those on the page who are not admitted."""
-    away = [row for row in found if not row.patient.is_admitted]
-    if not away:
-        return {}
-    table = coefficients.table("outpatient", visitor.desk.services.settings)
-    return {
-        row.patient.patient_id: outpatient.estimate(
-            row.patient, row.vitals, row.result, visitor.now, table
-        )
-        for row in away
-    }
 
 
 @routes.get("/models")

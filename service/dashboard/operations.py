@@ -122,6 +122,7 @@ class FailureRow:
     at: str
     age: str
     again: bool
+    dismissed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,7 @@ def needs(seen: Overview) -> tuple[Need, ...]:
             (_nobody_works(seen.crew, seen.counts["studies_pending"]), "workers"),
             (_given_up(_failed_studies(seen), "study"), "failures"),
             (_given_up(_failed_deliveries(seen), "delivery"), "failures"),
-            (_given_up(seen.commitments["failed"], "commitment"), "failures"),
+            (_given_up(_failed_commitments(seen), "commitment"), "failures"),
             (_failing(seen.destinations), "destinations"),
             (_aside(sum(one.aside for one in seen.hours)), "inflow"),
         )
@@ -252,6 +253,11 @@ def _failed_deliveries(seen: Overview) -> int:
     return sum(one.failed for one in seen.destinations if one.name in seen.configured)
 
 
+def _failed_commitments(seen: Overview) -> int:
+    """Those that nobody has put aside."""
+    return seen.commitments["failed"] - seen.dismissed_counts["commitment"]
+
+
 def _given_up(number: int, kind: FailureKind) -> str:
     words = {
         "study": ("study could not be judged", "studies could not be judged"),
@@ -261,7 +267,7 @@ def _given_up(number: int, kind: FailureKind) -> str:
             "storage commitments were given up",
         ),
     }[kind]
-    return f"{_many(number, *words)}: look why, then try again." if number else ""
+    return f"{_many(number, *words)}: look why, then try again or dismiss." if number else ""
 
 
 def _failing(destinations: Sequence[Destination]) -> str:
@@ -291,6 +297,7 @@ def failure_rows(failures: Sequence[Failure], zone: Zone, now: datetime) -> tupl
             zone.shown(one.at, now),
             age(one.at, now),
             one.state == "waiting",
+            zone.shown(one.dismissal.at, now) if one.dismissal else "",
         )
         for one in ordered
     )

@@ -14,13 +14,14 @@ from service.dashboard import operations
 from service.dashboard.pages import HEADERS, segment
 from service.dashboard.visitor import SEE_OTHER, PageRoute, Visitor, administrator
 from service.errors import CarinaError, UsageError
-from service.operations import accounts, overview, retry
+from service.operations import accounts, dismissal, overview, retry
 from service.operations.accounts import Changer
-from service.records import Role
+from service.records import AuditEvent, Role
 
 routes = APIRouter(route_class=PageRoute)
 
 SPANS = (24, 48)
+KINDS = Literal["study", "delivery", "destination", "commitment"]
 USERS_PAGE = "/operations/users"
 Administrator = Annotated[Visitor, Depends(administrator)]
 Field = Annotated[str, Form(max_length=255)]
@@ -28,7 +29,11 @@ Password = Annotated[str, Form(max_length=2000)]
 
 
 @routes.get("/operations")
-def operations_page(visitor: Administrator, hours: Annotated[int, Query()] = SPANS[0]) -> Response:
+def operations_page(
+    visitor: Administrator,
+    hours: Annotated[int, Query()] = SPANS[0],
+    failures: Annotated[str, Query(max_length=16)] = "",
+) -> Response:
     """What came in, waits, failed, goes out, and what it runs on."""
     zone, now, services = visitor.desk.zone, visitor.now, visitor.desk.services
     span = hours if hours in SPANS else SPANS[0]
@@ -36,6 +41,8 @@ def operations_page(visitor: Administrator, hours: Annotated[int, Query()] = SPA
     seen = overview.gather(services, first, span)
     visitor.saw_list("operations", len(seen.failures), seen.patient_ids)
     crew = seen.crew
+    dismissed = failures == "dismissed"
+    listed = seen.dismissed if dismissed else seen.failures
     return visitor.show(
         "operations.html",
         entry="operations",
@@ -44,8 +51,10 @@ def operations_page(visitor: Administrator, hours: Annotated[int, Query()] = SPA
         spans=SPANS,
         needs=operations.needs(seen),
         inflow=operations.inflow(seen.hours, zone, now),
-        failures=operations.failure_rows(seen.failures, zone, now),
+        failures=operations.failure_rows(listed, zone, now),
         failed=sum(seen.failure_counts.values()),
+        aside=sum(seen.dismissed_counts.values()),
+        dismissed=dismissed,
         destinations=operations.destination_rows(seen, zone, now),
         queues=operations.queue_rows(crew.queues, now) if crew else (),
         workers=operations.worker_rows(crew.workers, zone, now) if crew else (),
@@ -58,18 +67,36 @@ def operations_page(visitor: Administrator, hours: Annotated[int, Query()] = SPA
 @routes.post("/operations/retries")
 def try_again(
     visitor: Administrator,
-    kind: Annotated[Literal["study", "delivery", "destination", "commitment"], Form()],
+    kind: Annotated[KINDS, Form()],
     name: Annotated[str, Form(min_length=1, max_length=255)],
 ) -> Response:
     """Try again what failed, then back to the list."""
-    event = audit.act(
-        visitor.user,
-        visitor.now,
-        address_of(visitor.request),
-        action="retry",
-        what=f"{kind} {name}",
-    )
-    retry.retry(visitor.desk.services, kind, name, event)
+    retry.retry(visitor.desk.services, kind, name, _act(visitor, "retry", f"{kind} {name}"))
+    return _to_list(kind)
+
+
+@routes.post("/operations/dismissals")
+def dismiss(
+    visitor: Administrator,
+    kind: Annotated[KINDS, Form()],
+    name: Annotated[str, Form(min_length=1, max_length=255)],
+    reason: Annotated[str, Form(max_length=1000)],
+) -> Response:
+    """Put aside what failed, with the reason, then back to the list."""
+    why = " ".join(reason.split())
+    if not why:
+        raise UsageError("expected a reason, found none; say why nobody needs to look at it")
+    event = _act(visitor, "dismiss", f"{kind} {name}: {why}")
+    dismissal.dismiss(visitor.desk.services.index, kind, name, why, event)
+    return _to_list(kind)
+
+
+def _act(visitor: Visitor, action: str, what: str) -> AuditEvent:
+    address = address_of(visitor.request)
+    return audit.act(visitor.user, visitor.now, address, action=action, what=what)
+
+
+def _to_list(kind: str) -> Response:
     where = "destinations" if kind == "destination" else "failures"
     return RedirectResponse(f"/operations#{where}", SEE_OTHER, HEADERS)
 

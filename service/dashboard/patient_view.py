@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from service import coefficients, outpatient
 from service.dashboard import (
     figures,
     film,
@@ -25,7 +24,8 @@ from service.dashboard.amendment import Amendment, amendment
 from service.dashboard.course import Window, course
 from service.dashboard.pages import HEADERS, segment
 from service.dashboard.visitor import PageRoute, Visitor, reader
-from service.records import Observation, Patient, RiskRecord, StudyResult
+from service.outpatient import aged
+from service.records import Observation, RiskRecord, StudyResult
 from service.store.risks import hour_earlier
 
 routes = APIRouter(route_class=PageRoute)
@@ -98,11 +98,12 @@ def _page(
     hour = risk.present(who, shown.shown, moment, zone, every)
     explained = shown.shown
     if not who.is_admitted:
-        outside = _outpatient(visitor, who, results)
+        outside = index.outpatient_risk(patient_id)
         said = risk.outpatient(outside, now, zone)
         newest = None  # of a stay that is over
         if not at:
-            shown, explained, hour = patient.outside(risks), outside, said
+            shown, hour = patient.outside(risks), said
+            explained = aged(outside, now) if outside else None
     here = f"/patients/{segment(patient_id)}"
     return {
         "entry": "patient",
@@ -137,17 +138,6 @@ def _picture(visitor: Visitor, newest: StudyResult | None) -> bytes | None:
     """The newest film as it is shown without scripts, where it has a score."""
     key = newest.artifacts.get("film") if newest and newest.status == "ok" else None
     return film.preview(visitor.desk.services.objects.get(key)) if key else None
-
-
-def _outpatient(
-    visitor: Visitor, who: Patient, results: Sequence[StudyResult]
-) -> RiskRecord | None:
-    """The risk of somebody who is not admitted, at this moment."""
-    services = visitor.desk.services
-    since = visitor.now - outpatient.LOOK_BACK
-    vitals = {one.variable: one for one in services.index.observations(who.patient_id, since=since)}
-    table = coefficients.table("outpatient", services.settings)
-    return outpatient.estimate(who, vitals, results[-1] if results else None, visitor.now, table)
 
 
 def _finder(visitor: Visitor, patient_id: str) -> origins.Find:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from service.dashboard import figures, wording
 from service.dashboard.figures import Percent
 from service.dashboard.moments import Zone, age
+from service.outpatient import NOTHING_LATELY, OUTCOME, aged
 from service.records import (
     CORE_INPUTS,
     Patient,
@@ -24,8 +25,8 @@ LEAST_LOG_ODDS = 0.005
 OUTPATIENT_INPUTS = 30  # variables of that model
 NOT_ADMITTED = "Not admitted: the risk of ventilation is computed for admitted patients only"
 NO_INTERVAL = "The result came without an interval and is not shown"
-NOTHING_LATELY = "Not admitted, and nothing was measured or scored within three days"
-VENTILATION, OUTPATIENT = "Ventilation within 12 h", "Intensive care, ventilation or death"
+NOT_YET = "Not admitted: the risk of an outpatient has not been computed yet"
+VENTILATION, OUTPATIENT = "Ventilation within 12 h", OUTCOME.capitalize()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +88,20 @@ class Risk:
 def outpatient(record: RiskRecord | None, now: datetime, zone: Zone) -> Risk:
     """What is shown of somebody who is not admitted: another outcome, no band, nothing monitored.
 
-    The model answers without vital signs too: values that are not known widen the interval.
+    The model answers without vital signs too: values that are not known widen the interval. The
+    number is grey while it waits to be computed without an input that no longer counts.
     """
+    record = aged(record, now) if record is not None else None
     figure = None
     if record is not None and record.status == "ok":
         figure = figures.percent(record.probability, record.low, record.high)
     if record is None or figure is None:
-        why = (record.reason or NO_INTERVAL) if record else NOTHING_LATELY
+        why = _why_none(record)
         return Risk(
             None, 0.0, 0.0, 0.0, "unknown", "", False, (), why, "", "", "", outcome=OUTPATIENT
         )
     unknown = len(record.missing)
+    notes = _outdated(record, now)
     return Risk(
         figure=figure,
         probability=record.probability or 0.0,
@@ -105,8 +109,8 @@ def outpatient(record: RiskRecord | None, now: datetime, zone: Zone) -> Risk:
         high=record.high or 0.0,
         band="unknown",
         band_word="",
-        grey=False,
-        notes=(),
+        grey=bool(notes),
+        notes=notes,
         why_not="",
         at=zone.shown(record.at, now),
         age=age(record.at, now),
@@ -114,6 +118,14 @@ def outpatient(record: RiskRecord | None, now: datetime, zone: Zone) -> Risk:
         outcome=OUTPATIENT,
         basis=f"{unknown} of {OUTPATIENT_INPUTS} inputs not known: typical values",
     )
+
+
+def _why_none(record: RiskRecord | None) -> str:
+    if record is None:
+        return NOT_YET
+    if record.reason == NOTHING_LATELY:
+        return f"Not admitted, and {NOTHING_LATELY}"
+    return record.reason or NO_INTERVAL
 
 
 def present(
@@ -181,14 +193,20 @@ def _why_not(patient: Patient, record: RiskRecord | None, now: datetime, zone: Z
     return NO_INTERVAL
 
 
-def _notes(record: RiskRecord, now: datetime, every: timedelta) -> tuple[str, ...]:
+def _outdated(record: RiskRecord, now: datetime) -> tuple[str, ...]:
+    """Which inputs are too old, in words."""
     ages = {base_variable(one.variable): one.observed_at for one in record.inputs}
-    old = dict.fromkeys(base_variable(name) for name in record.stale)
     notes = []
-    for name in old:
+    for name in dict.fromkeys(base_variable(one) for one in record.stale):
         measured = ages.get(name)
         passed = f"{age(measured, now)} old" if measured else "too old"
         notes.append(f"{wording.variable(name)} {passed}")
+    return tuple(notes)
+
+
+def _notes(record: RiskRecord, now: datetime, every: timedelta) -> tuple[str, ...]:
+    notes = list(_outdated(record, now))
+    old = {base_variable(name) for name in record.stale}
     missing = [name for name in CORE_INPUTS if name in record.missing and name not in old]
     notes += [f"{wording.variable(name)} missing" for name in missing]
     if now - record.at > 2 * every:

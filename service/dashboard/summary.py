@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from io import BytesIO
-from pathlib import Path
 from xml.sax.saxutils import escape
 
-import reportlab
 from reportlab.graphics.shapes import Drawing, Line, Rect
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     Flowable,
@@ -35,12 +29,14 @@ from service.dashboard.patient import Account, Beside, FilmRow, Lane
 from service.dashboard.risk import Risk
 from service.dashboard.severity import Severity
 from service.dashboard.shapes import Bar
+from service.dashboard.typeface import BOLD, PLAIN, fitted
 from service.dashboard.worklist import Person
 from service.records import RESEARCH_USE
 
 MOST_FILMS = 8
 MARGIN = 16 * mm
 FILM_SIDE = 44 * mm
+FOOT_SIZE, MOST_FOOT = 7.5, 90
 LANE, LANE_HEIGHT = 29 * mm, 8.0
 RISK = colors.HexColor("#a84300")
 GREY, LINE = colors.HexColor("#55606b"), colors.HexColor("#c8ced4")
@@ -75,7 +71,6 @@ class Summary:
 
 def pdf(summary: Summary) -> bytes:
     """Draw a summary; the research-use notice and the patient stand on each page."""
-    _fonts()
     buffer = BytesIO()
     document = SimpleDocTemplate(
         buffer, pagesize=A4, leftMargin=MARGIN, rightMargin=MARGIN, topMargin=12 * mm,
@@ -275,55 +270,34 @@ def _table(
 
 def _line(text: str, style: ParagraphStyle) -> Paragraph:
     """One paragraph of plain text; what looks like markup stays text."""
-    return Paragraph(escape(drawable(text)), style)
-
-
-def drawable(text: str) -> str:
-    """Draw a letter that the font lacks without its accent, or as "?": no name gets shorter.
-
-    The identifier, which is Latin, stands beside the name on each sheet.
-    """
-    return "".join(_letter(one) for one in text)
-
-
-def _letter(one: str) -> str:
-    known = _fonts()
-    if one.isspace() or ord(one) in known:
-        return one
-    bare = unicodedata.normalize("NFKD", one)[0]
-    return bare if ord(bare) in known else "?"
+    set_text = fitted(text, style.fontName)
+    if set_text.face != style.fontName:
+        style = ParagraphStyle(style.name, style, fontName=set_text.face, wordWrap="CJK")
+    return Paragraph(escape(set_text.text), style)
 
 
 def _foot(canvas: Canvas, summary: Summary) -> None:
     canvas.saveState()
-    canvas.setFont("Vera", 7.5)
     canvas.setFillColor(GREY)
-    who = f"{summary.person.name} · {summary.person.patient_id}"
-    canvas.drawString(MARGIN, 12 * mm, drawable(who)[:90])
-    page = f"page {canvas.getPageNumber()} · made {summary.made} for {summary.by}"
-    canvas.drawRightString(A4[0] - MARGIN, 12 * mm, drawable(page))
+    who = fitted(f"{summary.person.name} · {summary.person.patient_id}"[:MOST_FOOT])
+    canvas.setFont(who.face, FOOT_SIZE)
+    canvas.drawString(MARGIN, 12 * mm, who.text[:MOST_FOOT])
+    page = fitted(f"page {canvas.getPageNumber()} · made {summary.made} for {summary.by}")
+    canvas.setFont(page.face, FOOT_SIZE)
+    canvas.drawRightString(A4[0] - MARGIN, 12 * mm, page.text)
+    canvas.setFont(PLAIN, FOOT_SIZE)
     canvas.drawString(MARGIN, 8 * mm, RESEARCH_USE)
     canvas.restoreState()
 
 
-@cache
-def _fonts() -> frozenset[int]:
-    """Register the fonts once; the code points that they can draw."""
-    folder = Path(reportlab.__file__).parent / "fonts"
-    regular = TTFont("Vera", str(folder / "Vera.ttf"))
-    pdfmetrics.registerFont(regular)
-    pdfmetrics.registerFont(TTFont("VeraBd", str(folder / "VeraBd.ttf")))
-    return frozenset(regular.face.charToGlyph)
-
-
-BODY = ParagraphStyle("body", fontName="Vera", fontSize=9, leading=12)
+BODY = ParagraphStyle("body", fontName=PLAIN, fontSize=9, leading=12)
 SOFT = ParagraphStyle("soft", BODY, fontSize=8, leading=11, textColor=GREY)
-WARNING = ParagraphStyle("warning", BODY, fontName="VeraBd")
-TITLE = ParagraphStyle("title", BODY, fontName="VeraBd", fontSize=15, leading=19)
+WARNING = ParagraphStyle("warning", BODY, fontName=BOLD)
+TITLE = ParagraphStyle("title", BODY, fontName=BOLD, fontSize=15, leading=19)
 HEAD = ParagraphStyle(
-    "head", BODY, fontName="VeraBd", fontSize=10, leading=14, spaceBefore=7, keepWithNext=1
+    "head", BODY, fontName=BOLD, fontSize=10, leading=14, spaceBefore=7, keepWithNext=1
 )
-FIGURE = ParagraphStyle("figure", BODY, fontName="VeraBd", fontSize=14, leading=19)
+FIGURE = ParagraphStyle("figure", BODY, fontName=BOLD, fontSize=14, leading=19)
 OLD_FIGURE = ParagraphStyle("old figure", FIGURE, textColor=GREY)
 CELL = ParagraphStyle("cell", BODY, fontSize=8, leading=10)
 CELL_RIGHT = ParagraphStyle("right cell", CELL, alignment=2)

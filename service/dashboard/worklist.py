@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
 
 from service.dashboard import figures, risk, severity, shapes, wording
 from service.dashboard.moments import Zone, age, years
 from service.dashboard.risk import Reason, Risk
 from service.dashboard.severity import Severity
 from service.dashboard.shapes import Frame, Interval
-from service.records import Observation, Patient, RiskRecord, WorklistRow
+from service.records import Observation, Patient, WorklistRow
 from service.store.worklist import REAL_RISE
 
 COURSE = timedelta(hours=48)
@@ -64,6 +63,7 @@ class Row:
     course_ends: str
     change: str | None
     rises: bool
+    climbed: str
     reasons: tuple[Reason, ...]
     severity: Severity | None
     study_uid: str
@@ -101,9 +101,12 @@ def person(patient: Patient, now: datetime, zone: Zone) -> Person:
 
 
 def spoken_name(patient: Patient) -> str:
-    """`DOE^JANE^^Dr` (PS3.5 6.2.1.2) as `Doe, Jane`; the identifier where there is no name."""
-    alphabetic = patient.name.split("=")[0]
-    parts = [part.strip() for part in alphabetic.split("^")]
+    """`DOE^JANE^^Dr` (PS3.5 6.2.1.2) as `Doe, Jane`; the identifier where there is no name.
+
+    Of the alphabetic, ideographic and phonetic group the first that says something is shown.
+    """
+    groups = (one for one in patient.name.split("=") if one.strip("^ "))
+    parts = [part.strip() for part in next(groups, "").split("^")]
     name = ", ".join(part for part in parts[:2] if part)
     if not name:
         return patient.patient_id
@@ -122,20 +125,14 @@ def vital(observation: Observation, now: datetime) -> Vital:
     )
 
 
-def rows(  # one page and what it is read with
+def rows(
     found: Sequence[WorklistRow],
     now: datetime,
     zone: Zone,
     expected_every: timedelta,
-    outside: Mapping[str, RiskRecord | None] = MappingProxyType({}),
 ) -> Worklist:
-    """Prepare one page of the worklist.
-
-    Parameters
-    ----------
-    outside : the outpatient risk of those who are not admitted, by patient.
-    """
-    found = [_not_monitored(r, outside) for r in found]
+    """Prepare one page of the worklist."""
+    found = [_not_monitored(r) for r in found]
     risks = [
         risk.present(r.patient, r.risk, now, zone, expected_every)
         if r.patient.is_admitted
@@ -156,12 +153,11 @@ def rows(  # one page and what it is read with
     )
 
 
-def _not_monitored(row: WorklistRow, outside: Mapping[str, RiskRecord | None]) -> WorklistRow:
+def _not_monitored(row: WorklistRow) -> WorklistRow:
     """Who is not admitted has no course of ventilation risk any more, but an outpatient's risk."""
     if row.patient.is_admitted:
         return row
-    now = outside.get(row.patient.patient_id)
-    return replace(row, risk=now, risk_course=(), risk_change=None)
+    return replace(row, risk=row.outside, risk_course=(), risk_change=None)
 
 
 def _row(row: WorklistRow, shown: Risk, axes: Axes, now: datetime, zone: Zone) -> Row:
@@ -180,6 +176,7 @@ def _row(row: WorklistRow, shown: Risk, axes: Axes, now: datetime, zone: Zone) -
         course_ends=_spoken_course(row.risk_course),
         change=_spoken_change(moved),
         rises=moved is not None and moved > 0,
+        climbed=_spoken_climb(row),
         reasons=risk.strongest(row.risk, now, zone) if shown.figure else (),
         severity=said,
         study_uid=row.result.study_uid if row.result else "",
@@ -194,6 +191,18 @@ def _spoken_change(moved: float | None) -> str | None:
     if moved is None:
         return None
     return figures.points(moved) if abs(moved) >= risk.LEAST_CHANGE else ""
+
+
+def _spoken_climb(row: WorklistRow) -> str:
+    """The risk now against the first one that the course shows; "" where there is only one."""
+    if row.risk is None or row.risk.probability is None or not row.risk_course:
+        return ""
+    since, first = row.risk_course[0]
+    hours = round((row.risk.at - since) / timedelta(hours=1))
+    if hours < 1:
+        return ""
+    moved = _spoken_change(row.risk.probability - first)
+    return f"{moved} points in {hours} h" if moved else f"steady over {hours} h"
 
 
 def _spoken_course(course: Sequence[tuple[datetime, float]]) -> str:

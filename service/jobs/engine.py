@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
 import structlog
@@ -23,7 +23,7 @@ from dbos import error as dbos_error
 from sqlalchemy import Engine as SqlEngine
 from sqlalchemy import make_url
 
-from service import coefficients, metrics
+from service import coefficients, metrics, outpatient
 from service.decoding import Decoding, InProcess
 from service.dicom.ingest import Ingest
 from service.dicom.pacs import Pacs
@@ -44,6 +44,9 @@ from service.store.deletions import sweep
 from service.store.index import Index
 from service.store.journal import wait_after
 from service.store.objects import ObjectStore
+
+if TYPE_CHECKING:  # the science is loaded by whoever works
+    from risk.additive import Table
 
 Role = Literal["all", "enqueue", "work"]
 STUDIES, RISKS, DELIVERIES, TICKS = "carina-studies", "carina-risks", "carina-sends", "carina-ticks"
@@ -85,6 +88,7 @@ class Science:
 
     models: Models
     risk: RiskModels
+    outpatient: Table
     outbox: Outbox
 
 
@@ -241,6 +245,7 @@ class Engine:
                     models=self._models or default_models(),
                     risk=self._risk_models
                     or default_risk_models(coefficients.table("ventilation", settings)),
+                    outpatient=coefficients.table("outpatient", settings),
                     outbox=self._outbox or default_outbox(settings),
                 )
             return self._science
@@ -486,7 +491,9 @@ class Engine:
             self._enqueue_study(study.study_uid, f"after-{kept}")
 
     def compute_risk(self, patient_id: str, at: datetime, *, late: bool = False) -> None:
-        """Append one risk to a patient's series; what breaks here breaks for this patient only.
+        """Append one risk to a patient's series, or keep that of somebody who is not admitted.
+
+        What breaks here breaks for this patient only.
 
         Parameters
         ----------
@@ -495,7 +502,8 @@ class Engine:
         try:
             if late:
                 fill_course(patient_id, self.index, at, self.science.risk)
-            run_risk(patient_id, self.index, at, self.science.risk)
+            if run_risk(patient_id, self.index, at, self.science.risk) is None:
+                outpatient.keep(patient_id, self.index, at, self.science.outpatient)
         except OutOfResourcesError:
             raise
         except NotFoundError:  # deleted while the job waited
@@ -504,12 +512,20 @@ class Engine:
             pipeline.log_failure("risk failed", error, patient=digest(patient_id))
 
     def compute_ward(self, at: datetime) -> int:
-        """Compute the risk of every admitted patient at one moment."""
+        """Compute the risk of every admitted patient at one moment, and those outside that are due.
+
+        Returns
+        -------
+        How many patients are admitted.
+        """
         page, count = 200, 0
         while patients := self.index.patients(admitted=True, limit=page, offset=count):
             for patient in patients:
                 self.compute_risk(patient.patient_id, at)
             count += len(patients)
+        model = self.science.outpatient.label
+        for patient_id in self.index.outpatients_due(at, outpatient.LOOK_BACK, model):
+            self.compute_risk(patient_id, at)
         return count
 
     def prepare(self, identifier: str) -> None:

@@ -37,6 +37,7 @@ class Overview:
     Parameters
     ----------
     counts : what `/metrics` tells as gauges: see `Index.counts`.
+    failures : those that are open; `dismissed` were put aside by hand.
     crew : None where the job queue cannot be asked; `crew_away` says why.
     configured : the destinations of the settings; `destinations` may have more.
     users : active users by role, and "disabled".
@@ -49,6 +50,8 @@ class Overview:
     crew_away: str
     failures: tuple[Failure, ...]
     failure_counts: Mapping[str, int]
+    dismissed: tuple[Failure, ...]
+    dismissed_counts: Mapping[str, int]
     configured: tuple[str, ...]
     destinations: tuple[Destination, ...]
     commitments: Mapping[str, int]
@@ -61,7 +64,7 @@ class Overview:
     @property
     def patient_ids(self) -> tuple[str, ...]:
         """Whom it names: for the audit."""
-        named = [one.patient_id for one in self.failures]
+        named = [one.patient_id for one in (*self.failures, *self.dismissed)]
         named += [one.patient_id for one in self.merges]
         named += [one.patient_id for one in self.deletions]
         return tuple(dict.fromkeys(one for one in named if one))
@@ -79,6 +82,8 @@ def gather(services: Services, since: datetime, hours: int) -> Overview:
         crew_away=away,
         failures=index.failures(MOST_FAILURES),
         failure_counts=index.failure_counts(),
+        dismissed=index.failures(MOST_FAILURES, dismissed=True),
+        dismissed_counts=index.failure_counts(dismissed=True),
         configured=settings.destinations,
         destinations=index.destinations(settings.destinations),
         commitments=index.commitment_counts(),

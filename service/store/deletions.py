@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, delete, exists, or_, select, update
 
 from service.errors import NotFoundError
 from service.records import AuditEvent, Deletion
-from service.store import payloads
+from service.store import outpatients, payloads
 from service.store.database import Database, insert_missing, upsert
 from service.store.identifiers import hold_patient
 from service.store.journal import write_audit, write_news
@@ -19,6 +19,7 @@ from service.store.results import count_stale, point_at_newest
 from service.store.tables import (
     DELETIONS,
     DELIVERIES,
+    DISMISSALS,
     INSTANCES,
     LEFTOVERS,
     MERGES,
@@ -183,7 +184,12 @@ def _take_pictures(connection: Connection, study_uid: str, patient_id: str) -> s
 
 def _delete_rows(connection: Connection, study_uid: str) -> None:
     results = select(RESULTS.c.result_id).where(RESULTS.c.study_uid == study_uid)
-    connection.execute(delete(DELIVERIES).where(DELIVERIES.c.result_id.in_(results)))
+    of_results = DELIVERIES.c.result_id.in_(results)
+    sent = select(DELIVERIES.c.delivery_id).where(of_results)
+    for kind, names in (("study", [study_uid]), ("delivery", sent)):
+        which = and_(DISMISSALS.c.kind == kind, DISMISSALS.c.name.in_(names))
+        connection.execute(delete(DISMISSALS).where(which))
+    connection.execute(delete(DELIVERIES).where(of_results))
     for table in (REVIEWS, RESULTS, INSTANCES, STUDIES):
         connection.execute(delete(table).where(table.c.study_uid == study_uid))
 
@@ -195,4 +201,7 @@ def forget_bare(connection: Connection, patient_id: str) -> None:
         exists().where(table.c.patient_id == of) for table in (STUDIES, OBSERVATIONS, RISKS, MERGES)
     ]
     inside = and_(PATIENTS.c.admitted_at.is_not(None), PATIENTS.c.discharged_at.is_(None))
-    connection.execute(delete(PATIENTS).where(of == patient_id, ~or_(inside, *left)))
+    bare = and_(of == patient_id, ~or_(inside, *left))
+    if connection.execute(select(of).where(bare)).first() is not None:
+        outpatients.forget(connection, patient_id)
+        connection.execute(delete(PATIENTS).where(bare))

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    delete,
     exists,
     func,
     or_,
@@ -35,7 +36,7 @@ from service.store.arrival import Arrival, Kept, Outcome, keep
 from service.store.database import Database
 from service.store.identifiers import leads_to, make_known
 from service.store.journal import write_audit, write_news
-from service.store.tables import INSTANCES, PATIENTS, STUDIES
+from service.store.tables import INSTANCES, OUTPATIENT_RISKS, PATIENTS, STUDIES
 
 IN_FORCE = INSTANCES.c.state != "conflict"
 OLDEST_FIRST = (STUDIES.c.ordered_at, STUDIES.c.received_at, STUDIES.c.study_uid)
@@ -215,6 +216,9 @@ class Images(Database):
             kept = replace(patient, patient_id=make_known(connection, patient))
             where = PATIENTS.c.patient_id == kept.patient_id
             connection.execute(update(PATIENTS).where(where).values(payloads.columns(kept)))
+            if kept.is_admitted:
+                risk = OUTPATIENT_RISKS.c.patient_id == kept.patient_id
+                connection.execute(delete(OUTPATIENT_RISKS).where(risk))
             write_audit(connection, audit)
             write_news(connection, "patient", kept.patient_id, audit.at)
 

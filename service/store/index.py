@@ -13,10 +13,12 @@ from sqlalchemy import Connection, func, insert, literal_column, select, text
 
 from service.errors import UsageError
 from service.store.database import advisory_lock
+from service.store.dismissals import Dismissals
 from service.store.images import Images
 from service.store.journal import Journal
 from service.store.merges import Merges
 from service.store.operations import Operations
+from service.store.outpatients import Outpatients
 from service.store.results import CURRENT, Results
 from service.store.retention import Retention
 from service.store.retries import Retries
@@ -46,6 +48,7 @@ class Index(
     Results,
     Reviews,
     Risks,
+    Outpatients,
     Worklist,
     Merges,
     Retention,
@@ -53,6 +56,7 @@ class Index(
     Journal,
     Operations,
     Retries,
+    Dismissals,
 ):
     """Everything that Carina remembers, apart from the bytes of the objects.
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, CursorResult, Row, Table, delete, exists, ins
 
 from service.errors import ConflictError, NotFoundError, UsageError
 from service.records import AuditEvent, Merge
-from service.store import payloads
+from service.store import outpatients, payloads
 from service.store.database import Database, advisory_lock
 from service.store.identifiers import lock_patient, surviving
 from service.store.journal import write_audit, write_news
@@ -73,6 +73,8 @@ class Merges(Database):
             )
             connection.execute(insert(MERGES).values(payloads.columns(merge)))
             _complete(connection, old, kept)
+            for one in (merged_id, kept):
+                outpatients.forget(connection, one)
             connection.execute(delete(PATIENTS).where(PATIENTS.c.patient_id == merged_id))
             point_at_newest(connection, kept)
             point_at_newest_risk(connection, kept)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Select,
     and_,
     case,
+    exists,
     func,
     literal,
     literal_column,
@@ -29,13 +30,22 @@ from service.records import (
     OWN_SOURCE,
     SCORED_CLASSES,
     Destination,
+    Dismissal,
     Failure,
+    FailureKind,
     Hour,
     Kept,
 )
 from service.store.database import Database
 from service.store.results import CURRENT
-from service.store.tables import COMMITMENTS, DELIVERIES, INSTANCES, RESULTS, STUDIES
+from service.store.tables import (
+    COMMITMENTS,
+    DELIVERIES,
+    DISMISSALS,
+    INSTANCES,
+    RESULTS,
+    STUDIES,
+)
 
 HOUR_S = 3600
 UNDONE = ("failed", "waiting")
@@ -86,28 +96,34 @@ class Operations(Database):
                 )
         return tuple(found)
 
-    def failures(self, limit: int = 50) -> tuple[Failure, ...]:
+    def failures(self, limit: int = 50, *, dismissed: bool = False) -> tuple[Failure, ...]:
         """Give what failed: studies, deliveries, commitments; at most `limit` of each.
 
         What is given up comes before what is tried again by itself, the newest first.
+
+        Parameters
+        ----------
+        dismissed : those that were put aside by hand, instead of those that are open.
         """
         with self._read() as connection:
-            return (
-                *_failed_studies(connection, limit),
-                *_undelivered(connection, limit),
-                *_unreported(connection, limit),
+            found = (
+                *_failed_studies(connection, limit, dismissed),
+                *_undelivered(connection, limit, dismissed),
+                *_unreported(connection, limit, dismissed),
             )
+            return tuple(_with_dismissals(connection, found)) if dismissed else found
 
-    def failure_counts(self) -> dict[str, int]:
+    def failure_counts(self, *, dismissed: bool = False) -> dict[str, int]:
         """Count what `failures` lists, by kind, without a bound."""
-        studies = select(func.count()).where(CURRENT, FAILED)
-        tried = {"delivery": DELIVERIES, "commitment": COMMITMENTS}
+        queries = {
+            "study": select(func.count()).where(CURRENT, FAILED, _of_study(dismissed)),
+            "delivery": select(func.count()).where(*in_vain(DELIVERIES), _of_delivery(dismissed)),
+            "commitment": select(func.count()).where(
+                *in_vain(COMMITMENTS), _of_commitment(dismissed)
+            ),
+        }
         with self._read() as connection:
-            counts = {"study": connection.execute(studies).scalar_one()}
-            for kind, table in tried.items():
-                query = select(func.count()).where(*in_vain(table))
-                counts[kind] = connection.execute(query).scalar_one()
-        return counts
+            return {kind: connection.execute(query).scalar_one() for kind, query in queries.items()}
 
     def commitment_counts(self) -> dict[str, int]:
         """Count storage commitments by state."""
@@ -119,7 +135,8 @@ class Operations(Database):
 
     def destinations(self, configured: Sequence[str]) -> tuple[Destination, ...]:
         """Tell how it goes with each configured destination, and with others that are owed."""
-        owed = select(DELIVERIES.c.destination).where(DELIVERIES.c.state.in_(UNDONE)).distinct()
+        undone = (DELIVERIES.c.state.in_(UNDONE), _of_delivery(dismissed=False))
+        owed = select(DELIVERIES.c.destination).where(*undone).distinct()
         with self._read() as connection:
             others = sorted(set(connection.execute(owed).scalars()) - set(configured))
             return tuple(_destination(connection, name) for name in (*configured, *others))
@@ -175,7 +192,41 @@ def _judged(since: datetime, until: datetime) -> Select[int, int, int, int]:
     )
 
 
-def _failed_studies(connection: Connection, limit: int) -> Iterable[Failure]:
+def is_dismissed(
+    kind: FailureKind, name: ColumnElement[str], failed_at: ColumnElement[datetime]
+) -> ColumnElement[bool]:
+    """Tell whether a failure was put aside after it happened."""
+    return (
+        exists()
+        .where(DISMISSALS.c.kind == kind, DISMISSALS.c.name == name, DISMISSALS.c.at >= failed_at)
+        .correlate_except(DISMISSALS)
+    )
+
+
+def _of_study(dismissed: bool) -> ColumnElement[bool]:
+    found = is_dismissed("study", RESULTS.c.study_uid, RESULTS.c.created_at)
+    return found if dismissed else ~found
+
+
+def _of_delivery(dismissed: bool) -> ColumnElement[bool]:
+    found = is_dismissed("delivery", DELIVERIES.c.delivery_id, DELIVERIES.c.updated_at)
+    return found if dismissed else ~found
+
+
+def _of_commitment(dismissed: bool) -> ColumnElement[bool]:
+    found = is_dismissed("commitment", COMMITMENTS.c.transaction_uid, COMMITMENTS.c.updated_at)
+    return found if dismissed else ~found
+
+
+def _with_dismissals(connection: Connection, found: Sequence[Failure]) -> Iterable[Failure]:
+    """Add who put them aside."""
+    for one in found:
+        key = (DISMISSALS.c.kind == one.kind, DISMISSALS.c.name == one.name)
+        row = connection.execute(select(DISMISSALS).where(*key)).one()
+        yield replace(one, dismissal=Dismissal(row.at, row.actor, row.reason))
+
+
+def _failed_studies(connection: Connection, limit: int, dismissed: bool) -> Iterable[Failure]:
     earlier = RESULTS.alias("earlier")
     attempts = (
         select(func.count())
@@ -186,7 +237,7 @@ def _failed_studies(connection: Connection, limit: int) -> Iterable[Failure]:
         select(RESULTS, attempts.label("attempts"), STUDIES.c.revision.label("now"),
                STUDIES.c.scored_revision)
         .join(STUDIES, STUDIES.c.study_uid == RESULTS.c.study_uid)
-        .where(CURRENT, FAILED)
+        .where(CURRENT, FAILED, _of_study(dismissed))
         .order_by(RESULTS.c.created_at.desc())
         .limit(limit)
     )  # fmt: skip
@@ -204,11 +255,11 @@ def in_vain(table: Any) -> tuple[ColumnElement[bool], ...]:
     return (table.c.state.in_(UNDONE), table.c.attempts > 0)
 
 
-def _undelivered(connection: Connection, limit: int) -> Iterable[Failure]:
+def _undelivered(connection: Connection, limit: int, dismissed: bool) -> Iterable[Failure]:
     query = (
         select(DELIVERIES, RESULTS.c.study_uid, RESULTS.c.patient_id)
         .join(RESULTS, RESULTS.c.result_id == DELIVERIES.c.result_id)
-        .where(*in_vain(DELIVERIES))
+        .where(*in_vain(DELIVERIES), _of_delivery(dismissed))
         .order_by(DELIVERIES.c.state, DELIVERIES.c.updated_at.desc())
         .limit(limit)
     )
@@ -219,10 +270,10 @@ def _undelivered(connection: Connection, limit: int) -> Iterable[Failure]:
         )  # fmt: skip
 
 
-def _unreported(connection: Connection, limit: int) -> Iterable[Failure]:
+def _unreported(connection: Connection, limit: int, dismissed: bool) -> Iterable[Failure]:
     query = (
         select(COMMITMENTS)
-        .where(*in_vain(COMMITMENTS))
+        .where(*in_vain(COMMITMENTS), _of_commitment(dismissed))
         .order_by(COMMITMENTS.c.state, COMMITMENTS.c.updated_at.desc())
         .limit(limit)
     )
@@ -235,8 +286,9 @@ def _unreported(connection: Connection, limit: int) -> Iterable[Failure]:
 
 def _destination(connection: Connection, name: str) -> Destination:
     """One destination, each fact from the index on state and destination."""
-    here = DELIVERIES.c.destination == name
-    taken = select(func.max(DELIVERIES.c.updated_at)).where(here, DELIVERIES.c.state == "delivered")
+    here = and_(DELIVERIES.c.destination == name, _of_delivery(dismissed=False))
+    delivered = (DELIVERIES.c.destination == name, DELIVERIES.c.state == "delivered")
+    taken = select(func.max(DELIVERIES.c.updated_at)).where(*delivered)
     owed = select(func.count()).where(here)
     since = (
         select(func.min(RESULTS.c.created_at))

@@ -21,6 +21,7 @@ from service.store.tables import (
     DELIVERIES,
     INSTANCES,
     OBSERVATIONS,
+    OUTPATIENT_RISKS,
     PATIENTS,
     RESULTS,
     RISKS,
@@ -264,5 +265,7 @@ def _delete_values(connection: Connection, patient_id: str, before: datetime) ->
     past = and_(RISKS.c.patient_id == patient_id, RISKS.c.at < before)
     gone = [connection.execute(delete(OBSERVATIONS).where(old)).rowcount]
     gone.append(connection.execute(delete(RISKS).where(past)).rowcount)
+    outside = OUTPATIENT_RISKS.c.patient_id == patient_id
+    connection.execute(delete(OUTPATIENT_RISKS).where(outside, OUTPATIENT_RISKS.c.at < before))
     point_at_newest_risk(connection, patient_id)
     return sum(gone)

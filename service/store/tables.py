@@ -242,6 +242,32 @@ RISKS = Table(
     Index("ix_risks_course", "patient_id", "at", "probability"),
 )
 
+OUTPATIENT_RISKS = Table(
+    # The risk of somebody who is not admitted, computed again from `until` on; never a series.
+    "outpatient_risks",
+    METADATA,
+    Column("patient_id", Key, ForeignKey("patients.patient_id"), primary_key=True),
+    _required("risk_id", Key),
+    _required("at", UtcDateTime),
+    _required("computed_at", UtcDateTime),
+    _required("status", String(16)),
+    _text("reason"),
+    Column("probability", Float),
+    Column("low", Float),
+    Column("high", Float),
+    Column("baseline_log_odds", Float),
+    _required("inputs", JSON),
+    _required("stale", JSON),
+    _required("missing", JSON),
+    _required("companions", JSON),
+    _text("model"),
+    _required("inputs_sha256", String(64)),
+    Column("until", UtcDateTime),
+    # The variable that moved it most: the list sorts by it.
+    Column("strongest", Text),
+    Index("ix_outpatient_risks_until", "until"),
+)
+
 OBSERVATIONS = Table(
     "observations",
     METADATA,
@@ -355,6 +381,17 @@ COMMITMENTS = Table(
     _required("due_at", UtcDateTime),
     Index("ix_commitments_due_at", "due_at", **_where("state = 'waiting'")),
     Index("ix_commitments_state", "state", "updated_at"),
+)
+
+DISMISSALS = Table(
+    # A failure that an administrator put aside; what fails after `at` is listed again.
+    "dismissals",
+    METADATA,
+    Column("kind", String(16), primary_key=True),
+    Column("name", Key, primary_key=True),
+    _required("at", UtcDateTime),
+    _required("actor", Key),
+    _text("reason"),
 )
 
 MERGES = Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 
@@ -13,7 +14,15 @@ from service.records import RISK_BANDS, Observation, Patient, RiskRecord, StudyR
 from service.store import payloads
 from service.store.database import Database
 from service.store.images import ADMITTED, narrowed
-from service.store.tables import OBSERVATIONS, PATIENTS, RESULTS, RISKS, VITALS
+from service.store.outpatients import OF_PATIENT, risks_of
+from service.store.tables import (
+    OBSERVATIONS,
+    OUTPATIENT_RISKS,
+    PATIENTS,
+    RESULTS,
+    RISKS,
+    VITALS,
+)
 
 COURSE = timedelta(hours=48)
 EVER = datetime(1, 1, 2, tzinfo=UTC)
@@ -21,15 +30,15 @@ REAL_RISE = 0.02  # two percentage points within the hour are called out
 
 Who = Literal["admitted", "outpatients", "everybody"]
 Sort = Literal[
-    "risk", "change", "reason", "severity", "trend", "film", "name", "ward", "admitted", "flags",
-    "vitals", "respiratory_rate", "spo2", "fio2", "oxygen_flow", "heart_rate", "mean_bp",
+    "risk", "change", "course", "reason", "severity", "trend", "film", "name", "ward", "admitted",
+    "flags", "vitals", "respiratory_rate", "spo2", "fio2", "oxygen_flow", "heart_rate", "mean_bp",
     "systolic_bp", "temperature",
 ]  # fmt: skip
 Keys = tuple[ColumnElement[Any], ...]
 SORTS: dict[str, Keys] = {
-    "risk": (PATIENTS.c.risk_probability,),
-    "change": (PATIENTS.c.risk_change,),
-    "reason": (PATIENTS.c.risk_reason,),
+    "risk": (case((ADMITTED, PATIENTS.c.risk_probability), else_=OUTPATIENT_RISKS.c.probability),),
+    "change": (case((ADMITTED, PATIENTS.c.risk_change)),),
+    "reason": (case((ADMITTED, PATIENTS.c.risk_reason), else_=OUTPATIENT_RISKS.c.strongest),),
     "severity": (PATIENTS.c.newest_extent,),
     "trend": (PATIENTS.c.newest_trend,),
     "film": (PATIENTS.c.newest_at,),
@@ -37,14 +46,15 @@ SORTS: dict[str, Keys] = {
     "ward": (PATIENTS.c.ward, PATIENTS.c.bed),
     "admitted": (PATIENTS.c.admitted_at,),
 }
-"""Sorts that need nothing but the row of the patient; see `_ordered` for the others."""
-VALUES = frozenset(get_args(Sort)) - SORTS.keys() - {"flags", "vitals"}
+"""Sorts that need no more than the patient's row and outpatient risk; see `_ordered`."""
+OF_RISK = frozenset({"risk", "change", "course", "reason"})
+VALUES = frozenset(get_args(Sort)) - SORTS.keys() - {"course", "flags", "vitals"}
 """Sorts by the newest value of a vital sign."""
 
 
 def _in_band(band: str) -> ColumnElement[bool]:
-    """Tell whether the risk of a patient lies in a band; "unknown" is without a number."""
-    risk = PATIENTS.c.risk_probability
+    """Tell whether the ventilation risk of a patient lies in a band; "unknown": no number."""
+    risk = case((ADMITTED, PATIENTS.c.risk_probability))
     if band == "unknown":
         return risk.is_(None)
     least = dict(RISK_BANDS)
@@ -54,24 +64,56 @@ def _in_band(band: str) -> ColumnElement[bool]:
     return and_(risk >= least[band], risk < min(above)) if above else risk >= least[band]
 
 
-def _ordered(query: Select[Any], sort: str, descending: bool, overdue: datetime) -> Select[Any]:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How to sort, and the moments that it depends on."""
+
+    sort: str
+    descending: bool
+    now: datetime
+    overdue: datetime
+
+
+def _ordered(query: Select[Any], asked: Order) -> Select[Any]:
     """Order by what was asked, patients without a value last, ties by identifier."""
+    sort = asked.sort
     if sort in SORTS:
         keys = SORTS[sort]
+    elif sort == "course":
+        keys = (_since_first(asked.now - COURSE),)
     elif sort == "flags":
-        keys = (_calls(overdue), PATIENTS.c.newest_at)
+        keys = (_calls(asked.overdue), PATIENTS.c.newest_at)
     elif sort == "vitals":
         query, keys = _with_newest(query)
     elif sort in VALUES:
         query, keys = _with_value(query, sort)
     else:
         raise UsageError(f"expected one of {get_args(Sort)}, found {sort!r}; choose a column")
-    # What is kept of those who have left is of a stay that is over: they come last.
-    if sort in {"risk", "change", "reason"}:
-        query = query.order_by(~ADMITTED)
+    # The risks of those outside are of another outcome: they come behind those who are admitted.
+    if sort in OF_RISK:
+        query = query.outerjoin(OUTPATIENT_RISKS, OF_PATIENT).order_by(~ADMITTED)
     for key in keys:
-        query = query.order_by(key.is_(None), key.desc() if descending else key.asc())
+        way = key.desc() if asked.descending else key.asc()
+        query = query.order_by(way.nulls_last())
     return query.order_by(PATIENTS.c.patient_id)
+
+
+def _since_first(since: datetime) -> ColumnElement[float]:
+    """The risk now less the first one since then: what its course climbed."""
+    first = (
+        select(RISKS.c.probability)
+        .where(
+            RISKS.c.patient_id == PATIENTS.c.patient_id,
+            RISKS.c.at >= since,
+            RISKS.c.at < PATIENTS.c.risk_at,
+            RISKS.c.probability.is_not(None),
+        )
+        .order_by(RISKS.c.at, RISKS.c.computed_at)
+        .limit(1)
+        .correlate(PATIENTS)
+        .scalar_subquery()
+    )
+    return case((ADMITTED, PATIENTS.c.risk_probability - first))
 
 
 def _calls(overdue: datetime) -> ColumnElement[int]:
@@ -79,7 +121,8 @@ def _calls(overdue: datetime) -> ColumnElement[int]:
 
     A patient on a ventilator has no number that could rise or go stale.
     """
-    numbered = and_(PATIENTS.c.ventilated_since.is_(None), PATIENTS.c.risk_probability.is_not(None))
+    counts = and_(ADMITTED, PATIENTS.c.ventilated_since.is_(None))
+    numbered = and_(counts, PATIENTS.c.risk_probability.is_not(None))
     rises = and_(numbered, PATIENTS.c.risk_change >= REAL_RISE)
     doubtful = and_(numbered, or_(PATIENTS.c.risk_doubtful, PATIENTS.c.risk_at < overdue))
     return (
@@ -128,9 +171,12 @@ class Worklist(Database):
         Parameters
         ----------
         who : "outpatients" are those who are not admitted.
-        band : a name of `records.RISK_BANDS`, "unknown", or None for all.
-        sort : "vitals" is the moment of the newest value, "film" that of the newest film, "trend"
-            its change, "flags" how much the flags ask for a look; the others are values.
+        band : a name of `records.RISK_BANDS` (of the ventilation risk), "unknown", None for all.
+        sort : "risk" is the ventilation risk of those who are admitted, who come first, and the
+            outpatient risk of the others; "change" is that against an hour before, "course" that
+            against the first risk within 48 hours; "vitals" is the moment of the newest value,
+            "film" that of the newest film, "trend" its change, "flags" how much the flags ask for
+            a look; the others are values.
         now : the risk course covers the 48 hours before.
         overdue : an older risk should have been computed again ("flags" alone); None: none.
         """
@@ -139,7 +185,7 @@ class Worklist(Database):
         if band:
             page = page.where(_in_band(band))
         count = page.with_only_columns(func.count())
-        ordered = _ordered(page, sort, descending, overdue or EVER)
+        ordered = _ordered(page, Order(sort, descending, now, overdue or EVER))
         ordered = ordered.limit(limit).offset(offset)
         with self._read() as connection:
             total = connection.execute(count).scalar_one()
@@ -158,6 +204,8 @@ def _complete(
     results = _results(connection, [row.newest_result_id for row in rows])
     courses = _courses(connection, ids, now)
     vitals = _vitals(connection, ids)
+    away = [row.patient_id for row in rows if not _patient(row).is_admitted]
+    outside = risks_of(connection, away) if away else {}
     return tuple(
         WorklistRow(
             patient=_patient(row),
@@ -166,6 +214,7 @@ def _complete(
             risk_change=row.risk_change,
             result=results.get(row.patient_id),
             vitals=vitals.get(row.patient_id, {}),
+            outside=outside.get(row.patient_id),
         )
         for row in rows
     )

@@ -7,16 +7,19 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from risk.additive import shipped
 from risk.outpatient import VARIABLES, predict
 from service.dashboard.risk import OUTPATIENT_INPUTS
-from service.outpatient import estimate
+from service.outpatient import NOTHING_LATELY, aged, estimate, until
 from service.records import Observation, Patient, SeverityFinding, StudyResult
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 TABLE = shipped("outpatient")
+MEASURED = ("spo2", "respiratory_rate", "heart_rate", "oxygen_flow", "temperature", "crp", "urea")
 WHO = Patient("P1", "DOE^JANE", date(1956, 1, 15), "F")
 FILM = StudyResult(
     "r", "1.2", "P1", "1.2.1", "ok", "", "", NOW - HOUR, NOW - HOUR,
@@ -43,7 +46,10 @@ def test_it_is_what_the_model_says_of_the_same_row_and_its_terms_add_up() -> Non
 
 def test_nobody_who_is_admitted_and_nobody_unknown_has_one() -> None:
     assert estimate(replace(WHO, admitted_at=NOW), {}, FILM, NOW, TABLE) is None
-    assert estimate(WHO, {}, None, NOW, TABLE) is None
+    nothing = estimate(WHO, {}, None, NOW, TABLE)
+    assert nothing
+    assert (nothing.status, nothing.reason) == ("refused", NOTHING_LATELY)
+    assert nothing.probability is None
     refused = estimate(replace(WHO, birth_date=None), {}, FILM, NOW, TABLE)
     assert refused
     assert (refused.status, refused.probability) == ("refused", None)
@@ -61,6 +67,35 @@ def test_a_value_that_is_too_old_or_lies_ahead_does_not_count(
 
 def test_what_was_measured_during_a_stay_says_nothing_of_the_time_after_it() -> None:
     home = replace(WHO, admitted_at=NOW - 90 * HOUR, discharged_at=NOW - HOUR / 2)
-    assert estimate(home, measured("spo2", 88), FILM, NOW, TABLE) is None
-    later = measured("spo2", 88, 0.2)
-    assert estimate(home, later, FILM, NOW, TABLE) is not None
+    before = estimate(home, measured("spo2", 88), FILM, NOW, TABLE)
+    after = estimate(home, measured("spo2", 88, 0.2), FILM, NOW, TABLE)
+    assert before
+    assert after
+    assert (before.status, after.status) == ("refused", "ok")
+
+
+@given(hours=st.dictionaries(st.sampled_from(MEASURED), st.floats(0, 100), min_size=1))
+def test_a_risk_stands_until_the_first_of_its_inputs_no_longer_counts(
+    hours: dict[str, float],
+) -> None:
+    middle = {one.name: (one.low + one.high) / 2 for one in VARIABLES}
+    vitals = {}
+    for name, ago in hours.items():
+        vitals |= measured(name, middle[name], ago)
+    found = estimate(WHO, vitals, FILM, NOW, TABLE)
+    assert found
+    assert found.status == "ok"
+    ends = until(found)
+    assert ends
+    assert ends >= NOW
+    assert aged(found, ends) == found
+    moment = timedelta(seconds=1)
+    again = estimate(WHO, vitals, FILM, ends - moment, TABLE)
+    later = estimate(WHO, vitals, FILM, ends + moment, TABLE)
+    assert again
+    assert later
+    assert again.inputs == found.inputs
+    assert later.inputs != found.inputs
+    late = aged(found, ends + moment)
+    assert late.stale
+    assert late.probability == found.probability

@@ -91,6 +91,13 @@ MATRIX: list[tuple[str, str, set[Role], dict[str, Any], str | None]] = [
     ("GET", "/api/v1/operations", {ADMIN}, {}, ""),
     (
         "POST",
+        "/api/v1/operations/dismissals",
+        {ADMIN},
+        {"json": {"kind": "delivery", "name": "lost", "reason": "a test"}},
+        "P1",
+    ),
+    (
+        "POST",
         "/api/v1/operations/retries",
         {ADMIN},
         {"json": {"kind": "delivery", "name": "lost"}},
@@ -129,6 +136,7 @@ MATRIX: list[tuple[str, str, set[Role], dict[str, Any], str | None]] = [
 
 ACTS = {
     ("POST", "/api/v1/operations/retries"): "retry",
+    ("POST", "/api/v1/operations/dismissals"): "dismiss",
     ("POST", "/api/v1/users"): "user-add",
     ("PATCH", "/api/v1/users/clinician"): "user-role",
 }

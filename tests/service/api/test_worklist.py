@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from .conftest import NOW, Stage, add_risk, add_study
+from risk.additive import shipped
+from service import outpatient
+
+from .conftest import NOW, Stage, add_risk, add_study, severity
 
 
 def test_admitted_patients_are_ranked_by_risk_with_their_reasons(stage: Stage) -> None:
@@ -46,3 +49,27 @@ def test_admitted_patients_are_ranked_by_risk_with_their_reasons(stage: Stage) -
 def test_patients_that_are_not_admitted_are_not_on_it(stage: Stage) -> None:
     add_study(stage)
     assert stage.get("/api/v1/worklist").json()["total"] == 0
+
+
+def test_outpatients_have_their_own_risk_with_interval_model_and_the_ages_of_its_inputs(
+    stage: Stage,
+) -> None:
+    table = shipped("outpatient")
+    for n, extent in enumerate((0.5, 7.0)):
+        add_study(stage, f"P{n}", f"1.{n}", severity=severity(extent))
+        born = {"birth_date": "1956-01-15", "sex": "F"}
+        stage.send("PUT", f"/api/v1/patients/P{n}", born)
+        outpatient.keep(f"P{n}", stage.index, NOW, table)
+    rows = stage.get("/api/v1/worklist", who="outpatients", sort="risk").json()["rows"]
+    assert [row["patient"]["patient_id"] for row in rows] == ["P1", "P0"]
+    said = rows[0]["outpatient_risk"]
+    assert 0 < said["low"] < said["probability"] < said["high"] < 1
+    assert said["model"] == table.label
+    assert "not a medical device" in said["notice"].lower()
+    film = next(one for one in said["contributions"] if one["variable"] == "pneumonia")
+    assert (film["value"], film["age_minutes"]) == ("yes", 300.0)
+    assert "pneumonia" not in said["missing"]
+    alone = stage.get("/api/v1/patients/P1/risk").json()
+    assert alone == {"risks": [], "outpatient": said}
+    stage.send("PUT", "/api/v1/patients/P1", {"admitted_at": NOW.isoformat()})
+    assert stage.get("/api/v1/patients/P1/risk").json()["outpatient"] is None

@@ -401,6 +401,68 @@ def test_a_click_bends_a_contour_at_once_and_the_label_is_kept(
     assert [one.name for one in kept.contours] == ["right_lung"]
 
 
+class Hand:
+    """Fingers on the film, as the screen tells them to the browser; places are shares of it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.session = page.context.new_cdp_session(page)
+
+    def touch(self, kind: str, *fingers: tuple[float, float]) -> None:
+        box = self.page.locator("canvas[data-viewer]").bounding_box()
+        assert box is not None
+        points = [
+            {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"], "id": n}
+            for n, (x, y) in enumerate(fingers)
+        ]
+        self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
+def test_a_film_is_reviewed_by_finger(
+    browser: Browser, address: tuple[str, Services], state: Any
+) -> None:
+    context = browser.new_context(
+        base_url=address[0], storage_state=state, has_touch=True,
+        viewport={"width": 820, "height": 1180},
+    )  # fmt: skip
+    page = context.new_page()
+    page.goto(f"{STUDY.format(1003, 1)}/review")
+    page.wait_for_selector("canvas[data-ready]", timeout=60_000)
+    said, readout = page.locator("[data-drawn]"), page.locator("[data-readout]")
+    hand = Hand(page)
+    with page.expect_response(re.compile("/review/field/right_lung")):
+        page.get_by_role("button", name="Cut", exact=True).tap()
+    expect(said).to_have_text(re.compile("unchanged"))
+    hand.touch("touchStart", (0.45, 0.5))
+    hand.touch("touchStart", (0.45, 0.5), (0.55, 0.5))
+    hand.touch("touchMove", (0.35, 0.5), (0.65, 0.5))
+    hand.touch("touchEnd")
+    expect(readout).not_to_contain_text("zoom 1.00")  # two fingers zoom,
+    expect(said).to_have_text(re.compile("unchanged"))  # and the first one did not cut
+    page.get_by_role("button", name="Reset", exact=True).tap()
+    hand.touch("touchStart", (0.7, 0.5))
+    hand.touch("touchMove", (0.4, 0.5))
+    expect(said).to_have_text(re.compile("unchanged"))
+    hand.touch("touchEnd")  # a finger cuts where it leaves
+    expect(said).to_have_text(re.compile("Redrawn"))
+    page.get_by_role("button", name="Undo").tap()
+    page.get_by_role("button", name="Erase").tap()
+    hand.touch("touchStart", (0.3, 0.3))
+    page.wait_for_timeout(600)  # a finger that rests first draws all the same
+    for spot in ((0.45, 0.3), (0.45, 0.7), (0.3, 0.7)):
+        hand.touch("touchMove", spot)
+    hand.touch("touchEnd")
+    expect(said).to_have_text(re.compile("Redrawn"))
+    reject = page.locator("input[name=verdict_left_upper][value=rejected]")
+    reject.tap()
+    expect(reject).to_be_checked()
+    page.get_by_role("button", name="Keep", exact=True).tap()
+    expect(page.get_by_text("Left upper rejected")).to_be_visible()
+    (kept,) = address[1].index.reviews(study_uid="1.2.826.0.1.1003.1")
+    assert [one.name for one in kept.contours] == ["right_lung"]
+    context.close()
+
+
 def test_the_operations_page_renews_its_parts_and_leaves_an_open_table_open(
     page: Page, address: tuple[str, Services]
 ) -> None:
@@ -456,6 +518,23 @@ def test_what_is_folded_is_printed(page: Page) -> None:
     for folded in ("Fitted on", "Inputs missing for", "Consciousness", "23 Nov 2026 10:18 CET"):
         assert folded in said, folded
     assert page.locator("details[open]").count() == 0
+
+
+def test_the_worklist_prints_across_with_its_headings_and_a_review_on_one_sheet(
+    page: Page,
+) -> None:
+    page.goto("/")
+    sheets = PdfReader(BytesIO(page.pdf(format="A4", prefer_css_page_size=True))).pages
+    for sheet in sheets:
+        assert sheet.mediabox.width > sheet.mediabox.height
+        assert "Strongest reasons" in sheet.extract_text()
+    page.goto(f"{STUDY.format(1004, 1)}/review")
+    page.wait_for_selector("canvas[data-ready]", timeout=60_000)
+    assert len(PdfReader(BytesIO(page.pdf(format="A4", prefer_css_page_size=True))).pages) == 1
+    page.goto(OPERATIONS)
+    said = " ".join(one.extract_text() for one in PdfReader(BytesIO(page.pdf())).pages)
+    assert "Each hour as a table" in said
+    assert "Reason" not in said  # forms are no paper
 
 
 def test_a_chart_that_has_not_been_drawn_anew_widens_no_page(page: Page) -> None:

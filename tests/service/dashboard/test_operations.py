@@ -62,7 +62,10 @@ class TestOverview:
     def test_says_first_what_needs_somebody_and_where_it_is(self, admin: Visit) -> None:
         page = admin.page(OPERATIONS)
         needs = {text(one): str(one["href"]) for one in page.select(".needs a")}
-        assert needs["2 studies could not be judged: look why, then try again."] == "#failures"
+        assert (
+            needs["2 studies could not be judged: look why, then try again or dismiss."]
+            == "#failures"
+        )
         assert any("PACS@10.0.0.7:104" in one for one in needs)
         for where in needs.values():
             assert page.select_one(where) is not None
@@ -151,6 +154,42 @@ class TestOverview:
         assert "MODALITY" not in text(page.select_one("#failures"))
         assert " 3 0 no" in row(page, "destinations", installation.PACS)
         assert len(own.index.audits(actor="admin", action="retry")) == 3
+
+    def test_what_is_dismissed_leaves_the_list_and_stands_under_its_filter(
+        self, visit: Visit, own: Services
+    ) -> None:
+        why = {"reason": "a film of the  phantom "}
+        path = "/operations/dismissals"
+        back = (303, "/operations#failures")
+        assert post(visit, path, kind="study", name=installation.BROKEN, **why) == back
+        assert post(visit, path, kind="commitment", name="2.25.900", **why) == back
+        assert post(visit, path, kind="destination", name=installation.OLD, **why)[0] == 303
+        page = visit.page(OPERATIONS)
+        assert "05:30 CET" not in text(page.select_one("#failures"))
+        assert installation.OLD not in text(page)
+        assert any("1 study could not" in text(one) for one in page.select(".needs a"))
+        aside = visit.page(f"{OPERATIONS}?failures=dismissed")
+        assert len(aside.select("#failures tbody tr")) == 3
+        said = "Dismissed 10:30 CET by admin: a film of the phantom"
+        assert said in row(aside, "failures", "05:30 CET")
+        (audited,) = own.index.audits(
+            actor="admin", action="dismiss", study_uid=installation.BROKEN
+        )
+        assert audited.detail.endswith("a film of the phantom")
+
+    @pytest.mark.parametrize(
+        ("fields", "status"),
+        [
+            ({"kind": "study", "name": installation.BROKEN, "reason": "  "}, 422),
+            ({"kind": "study", "name": "1.2.826.0.1.1001.1", "reason": "why"}, 409),
+            ({"kind": "delivery", "name": "none", "reason": "why"}, 404),
+        ],
+    )
+    def test_nothing_is_dismissed_without_a_reason_or_a_failure(
+        self, visit: Visit, own: Services, fields: dict[str, str], status: int
+    ) -> None:
+        assert post(visit, "/operations/dismissals", **fields)[0] == status
+        assert own.index.failures(dismissed=True) == ()
 
     def test_another_site_can_try_nothing_again(self, visit: Visit, own: Services) -> None:
         answer = visit.client.post(

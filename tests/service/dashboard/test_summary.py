@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from pypdf import PdfReader
 
 from service.context import Services
-from service.dashboard import summary
-from service.records import RESEARCH_USE
-from tests.service.dashboard.conftest import Visit
+from service.dashboard import views
+from service.records import RESEARCH_USE, Patient
+from tests.service.dashboard import ward
+from tests.service.dashboard.conftest import Visit, bare
+
+
+@pytest.fixture(scope="module")
+def own(memory: Path, filled: Path) -> Iterator[tuple[Visit, Services]]:
+    """A ward whose names may be changed, and somebody who looks at it."""
+    made = ward.services(shutil.copytree(filled, memory / "names"))
+    app = FastAPI()
+    app.include_router(views.router(made, bare()))
+    yield Visit(app, "clinician"), made
+    made.index.close()
 
 
 def pages(visit: Visit, patient_id: str) -> list[str]:
@@ -70,20 +85,27 @@ def test_researchers_and_unknown_patients_get_no_paper(clinician: Visit, researc
     assert clinician.client.get("/patients/nobody/summary.pdf").status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("name", "drawn"),
-    [
-        ("Łukasz <b>", "Łukasz <b>"),
-        ("Müller, Ñ", "Müller, Ñ"),
-        ("Żak", "Zak"),
-        ("王 Wang", "? Wang"),
-    ],
-)
-def test_a_letter_that_the_font_lacks_is_drawn_bare_or_as_a_mark(name: str, drawn: str) -> None:
-    assert summary.drawable(name) == drawn
-
-
 def test_an_amended_film_says_on_paper_why_it_was_amended(clinician: Visit) -> None:
     said = " ".join(pages(clinician, "P-1002"))
     assert re.search(r"Amended [\d:]+ CET by severity-", said)
     assert "Extent 3.9 of 8 (3.0–4.8), now extent 4.9 of 8" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ŻÓŁĆ^ŁUKASZ", "Żółć, Łukasz"),
+        ("Nguyễn^Thị Hạnh", "Nguyễn, Thị Hạnh"),
+        ("Παπαδόπουλος^Γιώργος", "Παπαδόπουλος, Γιώργος"),
+        ("Иванов^Пётр", "Иванов, Пётр"),
+        ("=王^小东", "王, 小东"),
+        ("Kim^Minjun=金^民俊=김^민준", "Kim, Minjun"),
+    ],
+)
+def test_a_name_stands_on_paper_with_its_own_letters(
+    own: tuple[Visit, Services], name: str, shown: str
+) -> None:
+    visit, services = own
+    services.index.put_patient(Patient("P-1010", name), ward.audit("write"))
+    for sheet in pages(visit, "P-1010"):
+        assert f"{shown} · P-1010" in sheet

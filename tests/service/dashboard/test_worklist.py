@@ -33,6 +33,17 @@ def test_no_change_is_told_apart_from_no_value_an_hour_ago(
     assert shown(replace(ROW, risk_change=change)).change == said
 
 
+@pytest.mark.parametrize(
+    ("hours", "first", "said"),
+    [(40, 0.21, "+10.0 points in 40 h"), (3, 0.31, "steady over 3 h"), (0.2, 0.1, "")],
+)
+def test_the_change_over_the_course_says_over_how_long(
+    hours: float, first: float, said: str
+) -> None:
+    course = ((RECORD.at - hours * HOUR, first), (RECORD.at, 0.31))
+    assert shown(replace(ROW, risk_course=course)).climbed == said
+
+
 def test_somebody_who_is_not_admitted_keeps_no_risk_of_an_earlier_stay() -> None:
     for patient, word in (
         (replace(WHO, admitted_at=None), "Outpatient"),
@@ -46,8 +57,8 @@ def test_somebody_who_is_not_admitted_keeps_no_risk_of_an_earlier_stay() -> None
 
 
 def test_an_outpatient_has_the_risk_of_the_outpatient_model_and_no_band() -> None:
-    away = replace(ROW, patient=replace(WHO, admitted_at=None))
-    page = worklist.rows([away], NOW, ZONE, HOUR, {"P-1001": RECORD})
+    away = replace(ROW, patient=replace(WHO, admitted_at=None), outside=RECORD)
+    page = worklist.rows([away], NOW, ZONE, HOUR)
     assert page.rows[0].risk.outcome == "Intensive care, ventilation or death"
     assert page.rows[0].risk.figure
     assert page.rows[0].risk.figure.figure == "31"

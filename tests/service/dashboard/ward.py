@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from models.structures.anatomy import STRUCTURES
+from risk.additive import shipped
+from service import outpatient
 from service.auth import Auth, new_user
 from service.context import Services
 from service.records import (
@@ -441,6 +443,8 @@ def fill(index: Index, objects: FileObjects, size: int = 256) -> None:
         index.add_observations(observations(one), audit("write"))
         for record in risks(one):
             index.add_risk(record)
+        if not one.admitted:
+            outpatient.keep(one.patient_id, index, NOW, shipped("outpatient"))
 
 
 def make(folder: Path, size: int = 256) -> None:

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ from service.jobs import workflows
 from service.jobs.delivery import MOST_ATTEMPTS
 from service.jobs.engine import Engine, Role, clock, digest
 from service.jobs.pipeline import run_study
-from service.records import OWN_SOURCE, AuditEvent, Patient, StudyResult
+from service.records import OWN_SOURCE, AuditEvent, Observation, Patient, StudyResult
 from service.settings import Settings
 from service.store.deletions import sweep
 from tests.service.jobs.science import (
@@ -346,6 +346,29 @@ def test_every_hour_the_whole_ward_is_computed(ward: Ward, make: MakeEngine) -> 
     engine.every_minute(hour + timedelta(minutes=1))
     current = [lambda name=name: ward.index.current_risk(name) for name in ("P1", "P2", "P3")]
     until(lambda: {one.at if (one := ask()) else None for ask in current} == {hour})
+
+
+def test_whoever_left_has_the_risk_of_an_outpatient_until_its_inputs_no_longer_count(
+    ward: Ward, make: MakeEngine
+) -> None:
+    now, hour = clock(), timedelta(hours=1)
+    home = Patient("P1", "", date(1950, 1, 2), "F", "", "", now - 9 * hour, now - hour)
+    ward.index.put_patient(home, AUDIT)
+    at = now - hour / 2
+    low = Observation("o", "P1", "spo2", 88, "%", at, at, "clinic")
+    ward.index.add_observations([low], AUDIT)
+    engine = make("enqueue")
+    engine.compute_risk("P1", now)
+    kept = ward.index.outpatient_risk("P1")
+    assert kept
+    assert kept.probability
+    assert ward.index.current_risk("P1") is None
+    assert engine.compute_ward(now + hour) == 0
+    assert ward.index.outpatient_risk("P1") == kept
+    engine.compute_ward(now + 4 * hour)
+    later = ward.index.outpatient_risk("P1")
+    assert later
+    assert (later.status, later.inputs) == ("refused", ())
 
 
 def test_one_patient_whose_risk_breaks_does_not_cost_the_others_theirs(

@@ -435,6 +435,7 @@ def test_the_worklist_is_ranked_filtered_and_paged(index: Index) -> None:
 @pytest.mark.parametrize(
     ("sort", "ascending"),
     [
+        ("course", "ABC"),
         ("reason", "BAC"),
         ("severity", "ABC"),
         ("trend", "BAC"),
@@ -475,6 +476,8 @@ def test_the_worklist_sorts_by_every_column_with_unknown_ones_last(
         at = NOW - vital_h * HOUR
         index.add_observations([Observation(f"o{name}", name, "spo2", spo2, "%", at, at, "x")])
         moved = RiskInput(f"{reason}_mean_6h", "", 1.0, "", 2.0, at, False, "")
+        for hours_ago, earlier in ((50, 0.2), (40, 0.3 if name == "A" else 0.05), (20, 0.15)):
+            index.add_risk(risk(NOW - hours_ago * HOUR, earlier, name))
         index.add_risk(
             replace(risk(NOW, 0.1, name), inputs=(moved,), stale=("spo2",) if name == "B" else ())
         )

@@ -24,7 +24,7 @@ from service.records import (
     User,
 )
 from service.store.index import Index
-from service.store.tables import METADATA
+from service.store.tables import DISMISSALS, METADATA
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -169,6 +169,53 @@ def test_each_destination_says_what_it_took_what_it_is_owed_and_since_when_it_fa
     assert index.retry_destination(OTHER, RETRY) == 0
     assert {one.delivery_id for one in index.due_deliveries(NOW)} == {"b", "c", "d"}
     assert len(index.audits(action="retry")) == 1
+
+
+def test_what_is_dismissed_stays_away_until_it_fails_again(index: Index) -> None:
+    dismiss = replace(RETRY, action="dismiss")
+    film(index, "1.2", NOW)
+    result = judged(index, "1.2", NOW + HOUR)  # by a clock that is ahead
+    delivery(index, "a", result, "failed", 100)
+    delivery(index, "b", result, "waiting", 7)
+    delivery(index, "c", result, "waiting", 0)
+    index.dismiss_study("1.2", "phantom", dismiss)
+    assert index.dismiss_destination(PACS, "gone", dismiss) == 2
+    assert index.dismiss_destination(PACS, "gone", dismiss) == 0
+    assert index.failures() == ()
+    assert index.failure_counts() == {"study": 0, "delivery": 0, "commitment": 0}
+    assert index.failure_counts(dismissed=True) == {"study": 1, "delivery": 2, "commitment": 0}
+    aside = index.failures(dismissed=True)
+    assert {(one.name, one.state) for one in aside} == {
+        ("1.2", "failed"), ("a", "failed"), ("b", "failed")
+    }  # fmt: skip
+    assert {one.dismissal.reason for one in aside if one.dismissal} == {"phantom", "gone"}
+    (pacs,) = index.destinations(())
+    assert (pacs.waiting, pacs.failed, pacs.failing_since) == (1, 0, None)
+    assert [one.delivery_id for one in index.due_deliveries(NOW)] == ["c"]
+    index.retry_study("1.2", RETRY)
+    judged(index, "1.2", NOW + 2 * HOUR)
+    assert [one.name for one in index.failures()] == ["1.2"]
+    assert len(index.audits(action="dismiss")) == 2
+
+
+def test_only_what_failed_is_dismissed_and_a_deletion_takes_it_along(index: Index) -> None:
+    film(index, "1.2", NOW)
+    result = judged(index, "1.2", NOW, "ok")
+    delivery(index, "d", result, "delivered", 1)
+    delivery(index, "f", result, "failed", 100)
+    index.add_commitment(Commitment("2.25.1", "PACS", (), "waiting", 0, NOW), RETRY)
+    for act, name in (
+        (index.dismiss_study, "1.2"), (index.dismiss_delivery, "d"),
+        (index.dismiss_commitment, "2.25.1"),
+    ):  # fmt: skip
+        with pytest.raises(ConflictError, match="failed"):
+            act(name, "why", RETRY)
+        with pytest.raises(NotFoundError):
+            act("none", "why", RETRY)
+    index.dismiss_delivery("f", "why", RETRY)
+    index.delete_study("1.2", "why", RETRY)
+    with index._read() as connection:
+        assert connection.execute(DISMISSALS.select()).all() == []
 
 
 def test_what_is_kept_is_told_by_kind_with_its_size(index: Index) -> None:

@@ -88,6 +88,7 @@ class Table {
   private readonly structure = required<HTMLSelectElement>("select[data-structure]");
   private readonly reach = required<HTMLInputElement>("[data-reach]");
   private line: Spot[] = [];
+  private finger: Spot | null = null; // where a finger on the film will act when it leaves
 
   constructor(private readonly viewer: Viewer, private readonly canvas: HTMLCanvasElement, private readonly data: StudyData, private readonly fieldUrl: string) {
     this.drawing = new Drawing(data.film);
@@ -101,7 +102,12 @@ class Table {
     this.stroke = stroke;
     this.line = [];
     this.marks.mark = null;
-    this.viewer.pen = stroke ? { start: (spot) => void this.started(spot), move: (spot) => this.moved(spot), hover: (spot) => this.hovered(spot) } : null;
+    this.viewer.pen = stroke
+      ? {
+          start: (spot, touch) => this.began(spot, touch), move: (spot) => this.moved(spot), end: () => this.ended(),
+          cancel: () => this.cancelled(), hover: (spot) => this.hovered(spot),
+        }
+      : null;
     if (!stroke) this.viewer.use(tool as Tool);
     for (const button of all<HTMLButtonElement>("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset["tool"] === tool));
     for (const button of all<HTMLButtonElement>("[data-pen]")) button.setAttribute("aria-pressed", String(button.dataset["pen"] === tool));
@@ -145,7 +151,6 @@ class Table {
       required<HTMLOutputElement>("[data-reach-value]").value = `${this.reach.value} mm`;
       this.paint();
     });
-    for (const kind of ["pointerup", "pointercancel"]) this.canvas.addEventListener(kind, () => this.ended());
     this.canvas.addEventListener("pointerleave", () => this.hovered(null));
     this.canvas.addEventListener("keydown", (event) => this.pressed(event));
     document.querySelector("form[data-review]")?.addEventListener("submit", () => {
@@ -166,6 +171,14 @@ class Table {
     return true;
   }
 
+  /** A mouse acts where it is pressed; a finger where it leaves, for a second one may come to zoom. */
+  private began(spot: Spot, touch: boolean): void {
+    if (!touch || this.stroke === "draw" || this.stroke === "erase") return void this.started(spot);
+    this.finger = this.marks.hover = spot;
+    this.marks.mark = null;
+    this.paint();
+  }
+
   private async started(spot: Spot): Promise<void> {
     const { stroke } = this;
     this.marks.mark = null;
@@ -181,6 +194,13 @@ class Table {
   private moved(spot: Spot): void {
     this.marks.hover = spot;
     if (this.line.length) this.line.push(spot);
+    if (this.finger) this.finger = spot;
+    this.paint();
+  }
+
+  private cancelled(): void {
+    this.line = [];
+    this.finger = this.marks.hover = null;
     this.paint();
   }
 
@@ -190,8 +210,12 @@ class Table {
   }
 
   private ended(): void {
-    const { line, stroke } = this;
+    const { line, stroke, finger } = this;
     this.line = [];
+    if (finger) {
+      this.cancelled();
+      return void this.started(finger);
+    }
     if ((stroke === "draw" || stroke === "erase") && line.length > 2 && this.drawing.has(this.name)) this.drawing.enclose(this.name, stroke, line);
     this.show();
   }

@@ -48,6 +48,7 @@ function drawEvents(chart: uPlot, course: Course, named: boolean): void {
   ctx.strokeStyle = token("--line-strong");
   ctx.fillStyle = token("--muted");
   ctx.font = `${11 * devicePixelRatio}px "Inter Variable", sans-serif`;
+  ctx.textAlign = "left"; // the axes leave it centred
   ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
   const names: { text: string; span: Span }[] = [];
   for (const event of course.events) {

@@ -16,12 +16,17 @@ export function timeOf(page: Document): string {
   return page.querySelector<HTMLElement>("[data-live]")?.dataset["at"] ?? "";
 }
 
-/** Replace what is inside each `[data-part]` that changed; focus and scroll stay. */
+/** Words that somebody has typed and not sent yet. */
+function isTyped(part: HTMLElement): boolean {
+  return [...part.querySelectorAll("input")].some((one) => one.value !== one.defaultValue);
+}
+
+/** Replace what is inside each `[data-part]` that changed; focus, scroll and typed words stay. */
 export function takeParts(page: Document): void {
   for (const fresh of page.querySelectorAll<HTMLElement>("[data-part]")) {
     const name = fresh.dataset["part"] ?? "";
     const shown = document.querySelector<HTMLElement>(`[data-part="${CSS.escape(name)}"]`);
-    if (!shown || shown.innerHTML === fresh.innerHTML || shown.contains(document.activeElement)) continue;
+    if (!shown || shown.innerHTML === fresh.innerHTML || shown.contains(document.activeElement) || isTyped(shown)) continue;
     const open = [...shown.querySelectorAll("details")].map((one) => one.open);
     shown.replaceChildren(...document.importNode(fresh, true).childNodes);
     shown.querySelectorAll("details").forEach((one, i) => (one.open = open[i] ?? one.open));

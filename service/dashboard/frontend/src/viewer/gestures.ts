@@ -8,6 +8,7 @@ export interface Gestures {
   drag: (dx: number, dy: number, x: number, y: number, panning: boolean) => void;
   start: (x: number, y: number, panning: boolean, touch: boolean) => void;
   end: () => void;
+  cancel: () => void; // what one pointer had begun was not meant: a second finger has come
   hold: (x: number, y: number) => void; // a finger rests, or moves after it had
   pinch: (x: number, y: number, factor: number, dx: number, dy: number) => void;
   wheel: (x: number, y: number, factor: number) => void;
@@ -68,7 +69,7 @@ export function attach(element: HTMLElement, gestures: Gestures): void {
     const touch = event.pointerType === "touch";
     rest.end();
     if (pointers.size > 1) {
-      if (!pinched) gestures.end();
+      if (!pinched) gestures.cancel();
       pinched = true;
       return;
     }
@@ -100,7 +101,10 @@ export function attach(element: HTMLElement, gestures: Gestures): void {
     if (!pointers.size) gestures.end();
   };
   element.addEventListener("pointerup", end);
-  element.addEventListener("pointercancel", end);
+  element.addEventListener("pointercancel", (event) => {
+    gestures.cancel();
+    end(event);
+  });
   element.addEventListener("pointerleave", () => {
     if (!pointers.size) gestures.leave();
   });

@@ -9,6 +9,7 @@ import type { Ruler, Side } from "./rulers";
 import type { Picture, Scene } from "./scene";
 import { toFilm, type Placed, type Rect } from "./view";
 
+const READOUT_PX = 40; // height of the words at the lower left
 const MOST_NAMES = 8; // more of them would hide the film; the pointer names them then
 const FONT = '"Inter Variable", system-ui, sans-serif';
 
@@ -118,10 +119,13 @@ function cross(context: CanvasRenderingContext2D, x: number, y: number, ratio: n
   context.restore();
 }
 
-function bar(context: CanvasRenderingContext2D, spacing: Picture["spacingMm"], placed: Placed, rect: Rect, ratio: number): void {
+/** `lift` keeps it above the words in the corner of the picture. */
+function bar(context: CanvasRenderingContext2D, spacing: Picture["spacingMm"], placed: Placed, rect: Rect, ratio: number, lift: number): void {
   if (!spacing) return;
   const { mm, pixels } = scaleBar(spacing[1] / placed.zoom, rect.width / 4);
-  const [right, bottom] = [rect.left + rect.width - 14 * ratio, rect.top + rect.height - 18 * ratio];
+  const [right, bottom] = [rect.left + rect.width - 14 * ratio, rect.top + rect.height - (18 + lift) * ratio];
+  context.fillStyle = "rgb(0 0 0 / 70%)";
+  context.fillRect(right - pixels - ratio, bottom - ratio, pixels + 2 * ratio, 4 * ratio);
   context.fillStyle = "#e8edf3";
   context.fillRect(right - pixels, bottom, pixels, 2 * ratio);
   context.textAlign = "right";
@@ -167,7 +171,7 @@ function panel(context: CanvasRenderingContext2D, scene: Scene, one: Panel, rati
   if (side === "current") overlays(context, scene, placed, ratio);
   if (scene.mode === "swipe") swiped(context, scene, placed, rect, ratio);
   rulers(context, scene, side, placed, one.picture.spacingMm, ratio, rect.left + rect.width);
-  bar(context, one.picture.spacingMm, placed, rect, ratio);
+  bar(context, one.picture.spacingMm, placed, rect, ratio, side === "prior" ? READOUT_PX : 0);
   if (scene.mark && side === "current") cross(context, placed.left + scene.mark[0] * placed.zoom, placed.top + scene.mark[1] * placed.zoom, ratio);
   context.restore();
 }

@@ -46,8 +46,10 @@ const STEP_PX = { near: 4, far: 32 }; // of the mark, on the screen
 
 /** Takes what dragging does while it is there; places are (column, row) on the film. */
 export interface Pen {
-  start: (spot: Spot) => void;
+  start: (spot: Spot, touch: boolean) => void;
   move: (spot: Spot) => void;
+  end: () => void;
+  cancel: () => void; // what was begun was not meant
   hover: (spot: Spot) => void;
 }
 
@@ -251,7 +253,14 @@ export class Viewer {
     attach(this.canvas, {
       start: (x, y, panning, touch) => this.started(x, y, panning, touch),
       drag: (dx, dy, x, y, panning) => this.dragged(dx, dy, x, y, panning),
-      end: () => this.ended(),
+      end: () => {
+        this.pen?.end();
+        this.ended();
+      },
+      cancel: () => {
+        this.pen?.cancel();
+        this.ended();
+      },
       hold: (x, y) => this.held(x, y),
       pinch: (x, y, factor, dx, dy) => {
         this.zoom(factor, x * this.ratio, y * this.ratio);
@@ -266,7 +275,7 @@ export class Viewer {
   }
 
   private started(x: number, y: number, panning: boolean, touch: boolean): void {
-    if (this.pen && !panning) return this.pen.start(this.filmSpot(x, y));
+    if (this.pen && !panning) return this.pen.start(this.filmSpot(x, y), touch);
     this.point(x, y, touch);
     if (this.scene.tool !== "measure" || panning) return;
     const { side, placed } = this.panel(x);
@@ -302,9 +311,9 @@ export class Viewer {
     this.changed();
   }
 
-  /** A finger that rests opens the loupe; a ruler has it open already. */
+  /** A finger that rests opens the loupe; a ruler has it open already, a pen goes on. */
   private held(x: number, y: number): void {
-    if (this.pen) return;
+    if (this.pen) return this.pen.move(this.filmSpot(x, y));
     this.point(x, y, true);
     if (this.scene.tool === "measure") return this.stretch(x, y);
     this.scene.loupeHeld = true;
