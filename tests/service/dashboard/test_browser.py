@@ -320,6 +320,7 @@ def test_prior_and_film_blink_at_a_pace_or_by_hand(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     open_study(page)
     page.keyboard.press("k")
+    expect(page.get_by_role("button", name="Other film")).to_be_visible()
     expect(page.get_by_role("button", name="Pause")).to_be_hidden()
     page.keyboard.press("x")
     until(page, spot, lambda grey: abs(grey - now) > 5)
