@@ -73,6 +73,26 @@ def _text(name: str) -> Column[Any]:
     return Column(name, Text, nullable=False, server_default="")
 
 
+def _estimated() -> tuple[Column[Any], ...]:
+    """What a risk says, wherever it is kept; a column belongs to one table, so each has its own."""
+    return (
+        _required("at", UtcDateTime),
+        _required("computed_at", UtcDateTime),
+        _required("status", String(16)),
+        _text("reason"),
+        Column("probability", Float),
+        Column("low", Float),
+        Column("high", Float),
+        Column("baseline_log_odds", Float),
+        _required("inputs", JSON),
+        _required("stale", JSON),
+        _required("missing", JSON),
+        _required("companions", JSON),
+        _text("model"),
+        _required("inputs_sha256", String(64)),
+    )
+
+
 def _where(condition: str) -> dict[str, Any]:
     """Make an index partial on both databases."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
@@ -224,20 +244,7 @@ RISKS = Table(
     METADATA,
     Column("risk_id", Key, primary_key=True),
     _required("patient_id", Key, ForeignKey("patients.patient_id")),
-    _required("at", UtcDateTime),
-    _required("computed_at", UtcDateTime),
-    _required("status", String(16)),
-    _text("reason"),
-    Column("probability", Float),
-    Column("low", Float),
-    Column("high", Float),
-    Column("baseline_log_odds", Float),
-    _required("inputs", JSON),
-    _required("stale", JSON),
-    _required("missing", JSON),
-    _required("companions", JSON),
-    _text("model"),
-    _required("inputs_sha256", String(64)),
+    *_estimated(),
     Index("uq_risks_moment", "patient_id", "at", "inputs_sha256", unique=True),
     Index("ix_risks_course", "patient_id", "at", "probability"),
 )
@@ -248,20 +255,7 @@ OUTPATIENT_RISKS = Table(
     METADATA,
     Column("patient_id", Key, ForeignKey("patients.patient_id"), primary_key=True),
     _required("risk_id", Key),
-    _required("at", UtcDateTime),
-    _required("computed_at", UtcDateTime),
-    _required("status", String(16)),
-    _text("reason"),
-    Column("probability", Float),
-    Column("low", Float),
-    Column("high", Float),
-    Column("baseline_log_odds", Float),
-    _required("inputs", JSON),
-    _required("stale", JSON),
-    _required("missing", JSON),
-    _required("companions", JSON),
-    _text("model"),
-    _required("inputs_sha256", String(64)),
+    *_estimated(),
     Column("until", UtcDateTime),
     # The variable that moved it most: the list sorts by it.
     Column("strongest", Text),

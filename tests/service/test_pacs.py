@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import pytest
-import uvicorn
 from fastapi import FastAPI, Request
 from pydicom import Dataset, dcmread
 
@@ -32,6 +30,7 @@ from service.store.objects import FileObjects
 from tests import orthanc
 from tests.orthanc import Orthanc
 from tests.service.jobs.science import SMALL, SMALL_RISK, as_file, film
+from tests.service.served import served
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(120)]
 TODAY = date.today()
@@ -89,15 +88,8 @@ def _pages(index: Index, objects: FileObjects, ingest: Ingest) -> Iterator[str]:
     app = FastAPI()
     app.include_router(web.router(index, objects, ingest, _user))
     install_error_handlers(app)
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        held.listen(64)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
-        thread.start()
-        yield f"http://127.0.0.1:{held.getsockname()[1]}/dicom-web/"
-        server.should_exit = True
-        thread.join()
+    with served(app) as address:
+        yield f"{address}/dicom-web/"
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import requests
-import uvicorn
 from dicomweb_client import DICOMwebClient
 from fastapi import FastAPI, Request
 
@@ -32,6 +29,7 @@ from service.records import AuditEvent, Role, User
 from service.settings import Settings
 from service.store.index import Index
 from service.store.objects import FileObjects
+from tests.service.served import served
 
 VIEWER = "https://viewer.hospital.example"
 """Origin of a web viewer that may use DICOMweb."""
@@ -132,15 +130,8 @@ def url(ward: Ward, decoder: Decoder) -> Iterator[str]:
     install_error_handlers(app)
     install_security_headers(app)
     install_origins(app, Settings(dicomweb_origins=(VIEWER,)))
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        held.listen(64)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
-        thread.start()
-        yield f"http://127.0.0.1:{held.getsockname()[1]}/dicom-web"
-        server.should_exit = True
-        thread.join()
+    with served(app) as address:
+        yield f"{address}/dicom-web"
 
 
 @pytest.fixture
