@@ -3,7 +3,8 @@
 python -m tests.service.jobs.worker FOLDER DATABASE_URL S3_ENDPOINT [before|after STEP]
 
 With a step it dies there by SIGKILL, the first time that it comes there; without one it waits
-before its first film until the file `go` is in the folder.
+before its first film, and before its first report, until the file `go` is in the folder: the one
+that shall die is left something to do.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from models.radiograph import Radiograph
 from service.jobs import delivery, watch
 from service.jobs.engine import Engine
 from service.settings import Settings
@@ -89,13 +89,13 @@ def _deadly(when: str, work: Callable[..., Any]) -> Callable[..., Any]:
     return deadly
 
 
-def _waiting(go: Path) -> Callable[[bytes], Radiograph]:
-    def read(data: bytes) -> Radiograph:
+def _waiting(go: Path, work: Callable[..., Any]) -> Callable[..., Any]:
+    def waiting(*arguments: Any) -> Any:
         while not go.exists():
             threading.Event().wait(0.02)
-        return SMALL.read(data)
+        return work(*arguments)
 
-    return read
+    return waiting
 
 
 def main(folder: Path, database_url: str, endpoint: str, when: str = "", step: str = "") -> None:
@@ -109,7 +109,9 @@ def main(folder: Path, database_url: str, endpoint: str, when: str = "", step: s
     elif step in REPORTS:
         reports = replace(reports, **{step: _deadly(when, getattr(reports, step))})
     elif not step:
-        science = replace(SMALL, read=_waiting(folder / "go"))
+        go = folder / "go"
+        science = replace(SMALL, read=_waiting(go, SMALL.read))
+        reports = replace(reports, report=_waiting(go, reports.report))
     engine = Engine(settings, index, objects, science, risk_models=SMALL_RISK, outbox=reports)
     for owner in (objects, index, engine):
         if step not in (*SCIENCE, *REPORTS) and hasattr(owner, step):
