@@ -14,16 +14,18 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, cast
 
+import pydicom.config
 import structlog
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import A_ASSOCIATE
-from pynetdicom.presentation import build_context
+from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from service.dicom import commitment, find, message, tls
@@ -119,6 +121,9 @@ def serve(
     OSError : the port is taken.
     UsageError : TLS is configured with files that cannot be used.
     """
+    # Else each UID that a sender proposes, hundreds of them, is matched several times, a third of
+    # what an association costs, and what does not fit is told to a log.
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     _config.LOG_HANDLER_LEVEL = "none"  # else each message is formatted, patient data included
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False  # as above
     ae = AE(ae_title=settings.ae_title)
@@ -272,9 +277,9 @@ def _offer(event: evt.Event, finder: Finder | None, commitments: Commitments | N
         syntaxes = proposals.setdefault(str(context.abstract_syntax), [])
         syntaxes += [str(uid) for uid in context.transfer_syntax or () if uid not in syntaxes]
     event.assoc.acceptor.supported_contexts = [build_context(VERIFICATION)] + [
-        build_context(sop_class, storable)
+        _context(sop_class, storable)
         for sop_class, syntaxes in proposals.items()
-        if (storable := [uid for uid in syntaxes if is_storable(sop_class, uid)])
+        if (storable := tuple(uid for uid in syntaxes if is_storable(sop_class, uid)))
     ]
     if finder is not None:
         event.assoc.acceptor.supported_contexts += [
@@ -284,6 +289,12 @@ def _offer(event: evt.Event, finder: Finder | None, commitments: Commitments | N
         event.assoc.acceptor.supported_contexts += [
             build_context(PUSH_MODEL, list(message.TRANSFER_SYNTAXES))
         ]
+
+
+@lru_cache(maxsize=1024)
+def _context(sop_class: str, transfer_syntaxes: tuple[str, ...]) -> PresentationContext:
+    """What is supported of a class; it is only read, so that associations share it."""
+    return build_context(sop_class, list(transfer_syntaxes))
 
 
 class _PortServer(ThreadedAssociationServer):
