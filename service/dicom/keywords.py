@@ -112,17 +112,18 @@ def acquired_at(header: Header) -> datetime | None:
     """When the film was taken, as UTC: the first moment stated, from acquisition down to study.
 
     DICOM times are local (PS3.3 C.12.1.1.8): Timezone Offset From UTC applies where it is sent, the
-    zone of this machine otherwise.
+    zone of this machine otherwise. A date with its time may end in an offset of its own.
     """
-    whole = header["AcquisitionDateTime"]
-    pairs = [(whole[:8], whole[8:14])] + [
-        (header[f"{level}Date"], header[f"{level}Time"])
+    offset = header["TimezoneOffsetFromUTC"]
+    whole, sign, own = re.split(r"([+-]|$)", header["AcquisitionDateTime"], maxsplit=1)
+    stated = [(whole[:8], whole[8:14], f"{sign}{own}" or offset)] + [
+        (header[f"{level}Date"], header[f"{level}Time"], offset)
         for level in ("Acquisition", "Content", "Series", "Study")
     ]
-    for day, clock in pairs:
+    for day, clock, zone in stated:
         moment = _moment(day, clock)
         if moment is not None:
-            return _as_utc(moment, header["TimezoneOffsetFromUTC"])
+            return _as_utc(moment, zone)
     return None
 
 
