@@ -485,7 +485,10 @@ class Engine:
 
     def _judge_again_if_due(self, result: StudyResult, kept: str) -> None:
         """Enqueue the study of a result that has not seen every film or the right prior."""
-        study = self.index.study(result.study_uid)
+        try:
+            study = self.index.study(result.study_uid)
+        except NotFoundError:  # deleted since it was looked up
+            return
         prior = pipeline.newest_prior(self.index, study)
         if not pipeline.is_up_to_date(result, study, prior):
             self._enqueue_study(study.study_uid, f"after-{kept}")

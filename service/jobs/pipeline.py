@@ -146,9 +146,9 @@ def run_study(
         try:
             kept = index.add_result(result, _audit(result), over=current)
         except NotFoundError:
-            for key in result.artifacts.values():
-                objects.delete(key)
+            _drop_pictures(objects, result, current)
             return None
+        _drop_pictures(objects, result, current, kept)
         if kept.result_id == result.result_id:
             _count(kept, waited=(now - study.received_at).total_seconds())
             return kept
@@ -160,6 +160,20 @@ def _study(index: Index, study_uid: str) -> Study | None:
         return index.study(study_uid)
     except NotFoundError:
         return None
+
+
+def _drop_pictures(
+    objects: ObjectStore, result: StudyResult, *in_force: StudyResult | None
+) -> None:
+    """Delete the pictures of a run that came to nothing: no row speaks of them, nothing else will.
+
+    Parameters
+    ----------
+    in_force : results whose pictures stay; a result that repeats another shares them.
+    """
+    kept = {key for one in in_force if one is not None for key in one.artifacts.values()}
+    for key in set(result.artifacts.values()) - kept:
+        objects.delete(key)
 
 
 def _opened(study: Study, prior: StudyResult | None, result_id: str, now: datetime) -> StudyResult:
@@ -229,8 +243,11 @@ def _neighbours(index: Index, study: Study, *, earlier: bool) -> list[tuple[Mome
     here = _moment(study)
     found = []
     for result in index.patient_results(study.patient_id):
-        there = _moment(index.study(result.study_uid))
-        if result.status == "ok" and (there < here if earlier else there > here):
+        other = _study(index, result.study_uid) if result.status == "ok" else None
+        if other is None:  # deleted since it was listed
+            continue
+        there = _moment(other)
+        if there < here if earlier else there > here:
             found.append((there, result))
     return found
 

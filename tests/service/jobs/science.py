@@ -245,6 +245,7 @@ class Ward:
     """A store with an ingest whose arrivals are only noted."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self.index = Index(f"sqlite:///{folder / 'carina.sqlite'}")
         self.index.migrate()
         self.objects = FileObjects(folder / "objects")
@@ -254,3 +255,8 @@ class Ward:
     def take(self, ds: Dataset) -> str:
         """Take a film in and give its study."""
         return self.ingest.take(as_file(ds), source="import", actor="tester").study_uid
+
+    def kept(self) -> set[str]:
+        """The keys of all bytes that are kept."""
+        root = self._folder / "objects"
+        return {str(file.relative_to(root)) for file in root.rglob("*") if file.is_file()}

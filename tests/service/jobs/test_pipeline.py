@@ -24,7 +24,7 @@ from service.errors import OutOfResourcesError
 from service.jobs import pipeline
 from service.jobs.artifacts import unpack_structures
 from service.jobs.pipeline import Models, run_study
-from service.records import StudyResult
+from service.records import AuditEvent, StudyResult
 from tests.service.jobs.science import NOW, SMALL, Ward, align, as_file, film, label, refusing
 
 GSPS = "1.2.840.10008.5.1.4.1.1.11.1"
@@ -235,6 +235,52 @@ def test_a_run_that_is_overtaken_gives_the_result_in_force(ward: Ward) -> None:
     others: list[StudyResult] = []
     assert [run(ward, study, replace(SMALL, score=overtaken))] == others
     assert len(ward.index.results(study)) == 1
+
+
+def test_a_run_that_is_overtaken_leaves_no_pictures_behind(ward: Ward) -> None:
+    def overtaken(radiograph: Radiograph, structures: Structures) -> Any:
+        if not others:
+            others.append(run(ward, study))
+        return SMALL.score(radiograph, structures)
+
+    study = ward.take(film())
+    others: list[StudyResult] = []
+    run(ward, study, replace(SMALL, score=overtaken))
+    spoken_of = {key for key, _ in ward.index.object_keys()}
+    assert spoken_of == ward.kept()
+    ward.take(film(study_uid=study, view="LL"))
+    others.clear()
+    repeated = run(ward, study, replace(SMALL, read=overtaken_reading(ward, study)))
+    assert set(repeated.artifacts.values()) <= ward.kept()
+
+
+def overtaken_reading(ward: Ward, study: str) -> Any:
+    """Reads a film while another run judges the study."""
+    others: list[StudyResult] = []
+
+    def read(data: bytes) -> Radiograph:
+        if not others:
+            others.append(run(ward, study))
+        return SMALL.read(data)
+
+    return read
+
+
+def test_a_neighbour_that_is_deleted_amid_the_look_is_no_prior(ward: Ward) -> None:
+    before, after = two_days(ward)
+    run(ward, before.StudyInstanceUID)
+    known = ward.index.study(after.StudyInstanceUID)
+    listed = ward.index.patient_results
+
+    def deleted_meanwhile(patient_id: str) -> tuple[StudyResult, ...]:
+        found = listed(patient_id)
+        audit = AuditEvent(NOW, "chief", "delete", "success")
+        ward.index.delete_study(before.StudyInstanceUID, "why", audit)
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ward.index, "patient_results", deleted_meanwhile)
+        assert pipeline.newest_prior(ward.index, known) is None
 
 
 def two_days(ward: Ward) -> tuple[Dataset, Dataset]:
