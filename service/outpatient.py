@@ -14,17 +14,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
-from uuid import uuid5
 
-from service.jobs.risk import RISK_IDS, SEXES, age_years
-from service.records import (
-    SEVERITY_TERM,
-    Observation,
-    Patient,
-    RiskInput,
-    RiskRecord,
-    StudyResult,
-)
+from service.jobs.risk import SEXES, ScoredFilm, age_years, record_of, scored_film
+from service.records import SEVERITY_TERM, Observation, Patient, RiskInput, RiskRecord
 from service.store.index import Index
 
 if TYPE_CHECKING:  # the science is loaded by whoever answers
@@ -46,9 +38,8 @@ def keep(patient_id: str, index: Index, now: datetime, table: Table) -> RiskReco
     """
     patient = index.patient(patient_id)
     seen = index.observations(patient.patient_id, since=now - LOOK_BACK, until=now)
-    results = index.patient_results(patient.patient_id)
-    newest = results[-1] if results else None
-    record = estimate(patient, {one.variable: one for one in seen}, newest, now, table)
+    film = scored_film(index, patient.patient_id, now)
+    record = estimate(patient, {one.variable: one for one in seen}, film, now, table)
     if record is not None:
         index.keep_outpatient_risk(record, until(record))
     return record
@@ -92,7 +83,7 @@ def _counted() -> dict[str, timedelta]:
 def estimate(
     patient: Patient,
     vitals: Mapping[str, Observation],
-    result: StudyResult | None,
+    film: ScoredFilm | None,
     now: datetime,
     table: Table,
 ) -> RiskRecord | None:
@@ -101,7 +92,7 @@ def estimate(
     Parameters
     ----------
     vitals : the newest value of each variable.
-    result : that of the newest film.
+    film : the newest one that was scored.
 
     Returns
     -------
@@ -113,27 +104,19 @@ def estimate(
 
     if patient.is_admitted:
         return None
-    row, times = _row(patient, vitals, result, now)
+    row, times = _row(patient, vitals, film, now)
     row |= {"age_years": age_years(patient, now), "sex": SEXES.get(patient.sex)}
     found = model.predict(row, table)
     if not times:
         found = refused(NOTHING_LATELY, found.model, found.missing)
-    return RiskRecord(
-        risk_id=str(uuid5(RISK_IDS, f"outpatient {patient.patient_id} {now.isoformat()}")),
+    missing = tuple(name for name in found.missing if DERIVED.get(name) not in row)
+    return record_of(
+        replace(found, missing=missing),
+        name=f"outpatient {patient.patient_id} {now.isoformat()}",
         patient_id=patient.patient_id,
         at=now,
         computed_at=now,
-        status="ok" if found.status == "ok" else "refused",
-        reason=found.reason,
-        probability=found.probability,
-        low=found.low,
-        high=found.high,
-        baseline_log_odds=found.baseline_log_odds,
         inputs=_inputs(found, times),
-        stale=(),
-        missing=tuple(name for name in found.missing if DERIVED.get(name) not in row),
-        companions=(),
-        model=found.model,
     )
 
 
@@ -160,7 +143,7 @@ def _inputs(found: Estimate, times: Mapping[str, datetime]) -> tuple[RiskInput, 
 def _row(
     patient: Patient,
     vitals: Mapping[str, Observation],
-    result: StudyResult | None,
+    film: ScoredFilm | None,
     now: datetime,
 ) -> tuple[dict[str, object], dict[str, datetime]]:
     """What still counts: not too old, and not from a stay that is over."""
@@ -176,9 +159,7 @@ def _row(
             row[variable.name], times[variable.name] = one.value, one.observed_at
     if "oxygen_flow" in times:
         times.setdefault("oxygen", times["oxygen_flow"])
-    if result is not None and result.severity is not None:
-        taken = min(result.acquired_at or result.created_at, result.created_at)  # clocks differ
-        if since <= taken <= now:
-            row[SEVERITY_TERM] = result.severity.extent
-            times[SEVERITY_TERM] = times["pneumonia"] = taken
+    if film is not None and since <= film.taken_at <= now:
+        row[SEVERITY_TERM] = film.extent
+        times[SEVERITY_TERM] = times["pneumonia"] = film.taken_at
     return row, times

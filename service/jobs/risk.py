@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 import structlog
 
 from service import metrics
+from service.errors import NotFoundError
 from service.records import Companion, Observation, Patient, RiskInput, RiskRecord
 from service.store.index import Index
 
@@ -42,6 +43,14 @@ class RiskModels:
     labels: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class ScoredFilm:
+    """A film's extent of opacity (0-8, higher is worse), and when the film was taken."""
+
+    extent: float
+    taken_at: datetime
+
+
 def run_risk(
     patient_id: str,
     index: Index,
@@ -66,17 +75,28 @@ def run_risk(
         return None
     observations = index.observations(patient_id, since=now - LOOK_BACK, until=now)
     usable = [one for one in observations if models.usable(one)]
+    film = scored_film(index, patient_id, now)
     row, times = models.row(
         [models.reading(one) for one in usable],
         now,
         age_years(patient, now),
         SEXES.get(patient.sex),
-        *_severity(index, patient_id, now),
+        film.extent if film else None,
+        film.taken_at if film else None,
     )
     _fill(row, times, patient, now)
     estimate = models.predict(row)
-    record = _record(patient.patient_id, now, estimate, row, times, models)
-    record = replace(record, computed_at=computed_at or now)
+    stale = models.stale(times, now)
+    record = record_of(
+        estimate,
+        name=f"{patient.patient_id} {now.isoformat()} {estimate.model} {row}",
+        patient_id=patient.patient_id,
+        at=now,
+        computed_at=computed_at or now,
+        inputs=_inputs(estimate, times, stale, models.labels),
+        stale=stale,
+        companions=models.companions(row),
+    )
     index.add_risk(record)
     metrics.RISKS.labels(record.status).inc()
     if len(usable) < len(observations):
@@ -129,8 +149,8 @@ def age_years(patient: Patient, now: datetime) -> float | None:
     return float(now.year - born.year - before_birthday)
 
 
-def _severity(index: Index, patient_id: str, now: datetime) -> tuple[float | None, datetime | None]:
-    """Severity of the newest film taken by then, and when it was taken.
+def scored_film(index: Index, patient_id: str, now: datetime) -> ScoredFilm | None:
+    """The newest film taken by then that was scored; None where there is none.
 
     A film that tells no time, or one that lies ahead (clocks differ), counts as taken when it was
     received: the result may be made anew at any time, the film grows no younger by that.
@@ -138,11 +158,14 @@ def _severity(index: Index, patient_id: str, now: datetime) -> tuple[float | Non
     for result in reversed(index.patient_results(patient_id)):
         if result.severity is None:
             continue
-        received = index.study(result.study_uid).received_at
+        try:
+            received = index.study(result.study_uid).received_at
+        except NotFoundError:  # deleted since it was listed
+            continue
         taken = min(result.acquired_at or received, received)
         if taken <= now:
-            return result.severity.extent, taken
-    return None, None
+            return ScoredFilm(result.severity.extent, taken)
+    return None
 
 
 def _fill(
@@ -158,19 +181,16 @@ def _fill(
     times["ventilated"] = since if ventilated else now
 
 
-def _record(  # noqa: PLR0917  # the parts of one record
-    patient_id: str,
-    now: datetime,
+def _inputs(
     estimate: Estimate,
-    row: Mapping[str, object],
     times: Mapping[str, datetime | None],
-    models: RiskModels,
-) -> RiskRecord:
-    stale = models.stale(times, now)
-    inputs = tuple(
+    stale: Sequence[str],
+    labels: Mapping[str, str],
+) -> tuple[RiskInput, ...]:
+    return tuple(
         RiskInput(
             variable=one.variable,
-            label=models.labels.get(one.variable, one.variable.replace("_", " ")),
+            label=labels.get(one.variable, one.variable.replace("_", " ")),
             value=one.value,
             unit=one.unit,
             log_odds=float(one.log_odds),
@@ -180,21 +200,40 @@ def _record(  # noqa: PLR0917  # the parts of one record
         )
         for one in estimate.contributions
     )
+
+
+def record_of(
+    estimate: Estimate,
+    *,
+    name: str,
+    patient_id: str,
+    at: datetime,
+    computed_at: datetime,
+    inputs: Sequence[RiskInput],
+    stale: Sequence[str] = (),
+    companions: Sequence[Companion] = (),
+) -> RiskRecord:
+    """What a model answered of a patient, as it is kept.
+
+    Parameters
+    ----------
+    name : what the identifier follows from: the same name twice is one risk.
+    """
     return RiskRecord(
-        risk_id=str(uuid5(RISK_IDS, f"{patient_id} {now.isoformat()} {estimate.model} {row}")),
+        risk_id=str(uuid5(RISK_IDS, name)),
         patient_id=patient_id,
-        at=now,
-        computed_at=now,
+        at=at,
+        computed_at=computed_at,
         status="ok" if estimate.status == "ok" else "refused",
         reason=estimate.reason,
         probability=estimate.probability,
         low=estimate.low,
         high=estimate.high,
         baseline_log_odds=estimate.baseline_log_odds,
-        inputs=inputs,
-        stale=stale,
+        inputs=tuple(inputs),
+        stale=tuple(stale),
         missing=tuple(estimate.missing),
-        companions=tuple(models.companions(row)),
+        companions=tuple(companions),
         model=estimate.model,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,18 +14,19 @@ from hypothesis import strategies as st
 from risk.additive import shipped
 from risk.outpatient import VARIABLES, predict
 from service.dashboard.risk import OUTPATIENT_INPUTS
-from service.outpatient import NOTHING_LATELY, aged, estimate, until
-from service.records import Observation, Patient, SeverityFinding, StudyResult
+from service.jobs.pipeline import run_study
+from service.jobs.risk import ScoredFilm
+from service.outpatient import NOTHING_LATELY, aged, estimate, keep, until
+from service.records import Observation, Patient
+from tests.service.jobs.science import NOW as WARD_NOW
+from tests.service.jobs.science import SMALL, Ward, film
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 TABLE = shipped("outpatient")
 MEASURED = ("spo2", "respiratory_rate", "heart_rate", "oxygen_flow", "temperature", "crp", "urea")
 WHO = Patient("P1", "DOE^JANE", date(1956, 1, 15), "F")
-FILM = StudyResult(
-    "r", "1.2", "P1", "1.2.1", "ok", "", "", NOW - HOUR, NOW - HOUR,
-    severity=SeverityFinding(5.0, 4.0, 3.0, 5.0, 9.0, (1.5,) * 6, "severity-1+a"),
-)  # fmt: skip
+FILM = ScoredFilm(4.0, NOW - HOUR)
 
 
 def measured(variable: str, value: float, hours_ago: float = 1.0) -> dict[str, Observation]:
@@ -74,6 +76,30 @@ def test_what_was_measured_during_a_stay_says_nothing_of_the_time_after_it() -> 
     assert (before.status, after.status) == ("refused", "ok")
 
 
+def test_a_film_grows_no_younger_when_its_result_is_made_anew(tmp_path: Path) -> None:
+    ward = Ward(tmp_path)
+    undated = film()
+    del undated.StudyDate, undated.AcquisitionDate
+    study, later = ward.take(undated), WARD_NOW + timedelta(days=5)
+    for now in (WARD_NOW, later):
+        run_study(study, ward.index, ward.objects, SMALL, now)
+        found = keep("P1", ward.index, now, TABLE)
+        assert found
+        assert found.reason == ("" if now == WARD_NOW else NOTHING_LATELY)
+        ward.take(film(study_uid=study, view="LL"))
+    ward.index.close()
+
+
+def test_a_film_that_is_refused_does_not_hide_the_one_before_it(tmp_path: Path) -> None:
+    ward = Ward(tmp_path)
+    for ds in (film(day="20260228"), film(day="20260301", corner=1.0)):
+        run_study(ward.take(ds), ward.index, ward.objects, SMALL, WARD_NOW)
+    found = keep("P1", ward.index, WARD_NOW, TABLE)
+    assert found
+    assert found.status == "ok"
+    ward.index.close()
+
+
 @given(hours=st.dictionaries(st.sampled_from(MEASURED), st.floats(0, 100), min_size=1))
 def test_a_risk_stands_until_the_first_of_its_inputs_no_longer_counts(
     hours: dict[str, float],
@@ -90,7 +116,7 @@ def test_a_risk_stands_until_the_first_of_its_inputs_no_longer_counts(
     assert ends >= NOW
     assert aged(found, ends) == found
     moment = timedelta(seconds=1)
-    again = estimate(WHO, vitals, FILM, ends - moment, TABLE)
+    again = estimate(WHO, vitals, FILM, max(NOW, ends - moment), TABLE)
     later = estimate(WHO, vitals, FILM, ends + moment, TABLE)
     assert again
     assert later
