@@ -69,6 +69,16 @@ def _take_due(
     return rows
 
 
+def _record_attempt(connection: Connection, table: Table, tried: Delivery | Commitment) -> None:
+    values = payloads.columns(tried)
+    (key,) = table.primary_key.columns
+    recorded = update(table).where(key == values[key.name])
+    if tried.state in ("waiting", "failed"):
+        recorded = recorded.where(table.c.state == "waiting")
+    due_at = tried.updated_at + wait_after(tried.attempts)
+    connection.execute(recorded.values(values | {"due_at": due_at}))
+
+
 def _named(asked: Mapping[str, str]) -> list[ColumnElement[bool]]:
     """Columns of the audit and their values; the first one leads to the rows.
 
@@ -148,12 +158,12 @@ class Journal(Database):
             insert_missing(connection, DELIVERIES, [values])
 
     def set_delivery(self, delivery: Delivery) -> None:
-        """Record an attempt; a waiting delivery becomes due again after its back-off."""
-        values = payloads.columns(delivery)
-        values["due_at"] = delivery.updated_at + wait_after(delivery.attempts)
-        statement = update(DELIVERIES).where(DELIVERIES.c.delivery_id == delivery.delivery_id)
+        """Record an attempt; a waiting delivery becomes due again after its back-off.
+
+        One that was put aside during the attempt stays so, unless it was delivered after all.
+        """
         with self._write() as connection:
-            connection.execute(statement.values(values))
+            _record_attempt(connection, DELIVERIES, delivery)
 
     def due_deliveries(self, now: datetime, limit: int = 100) -> tuple[Delivery, ...]:
         """Give the waiting deliveries whose back-off is over, the longest waiting first."""
@@ -193,12 +203,9 @@ class Journal(Database):
             write_audit(connection, audit)
 
     def set_commitment(self, commitment: Commitment) -> None:
-        """Record an attempt to answer; a waiting one becomes due again after its back-off."""
-        values = payloads.columns(commitment)
-        values["due_at"] = commitment.updated_at + wait_after(commitment.attempts)
-        which = COMMITMENTS.c.transaction_uid == commitment.transaction_uid
+        """Record an attempt to answer; as `set_delivery`."""
         with self._write() as connection:
-            connection.execute(update(COMMITMENTS).where(which).values(values))
+            _record_attempt(connection, COMMITMENTS, commitment)
 
     def take_commitments(
         self, now: datetime, until: datetime, limit: int = 20

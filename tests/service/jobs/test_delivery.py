@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from structlog.testing import capture_logs
 
 from models.refusal import Refusal
 from service.decoding import Decoding, InProcess
+from service.errors import DeliveryError
 from service.jobs.delivery import Outbox, default_outbox, prepare, send_due
 from service.jobs.pipeline import Models, run_study
-from service.records import StudyResult
+from service.records import AuditEvent, StudyResult
 from service.settings import Settings
 from tests.service.jobs.science import NOW, SMALL, Pacs, Ward, film, label, outbox, refusing
+
+AUDIT = AuditEvent(NOW, "chief", "dismiss", "success")
 
 
 @pytest.fixture
@@ -138,6 +142,22 @@ def test_a_silent_destination_does_not_hold_up_the_others(ward: Ward) -> None:
     assert away.tries == 1
     states = {(one.destination, one.state) for one in ward.index.deliveries()}
     assert states == {("AWAY@h:104", "waiting"), ("PACS@h:104", "delivered")}
+
+
+def test_what_is_put_aside_while_its_destination_hangs_is_not_tried_again(ward: Ward) -> None:
+    def fails(_data: bytes, _destination: str) -> None:
+        raise DeliveryError("expected an answer, found none")
+
+    def hangs(data: bytes, destination: str) -> None:
+        assert ward.index.dismiss_destination("A@h:104", "gone", AUDIT) == 1
+        fails(data, destination)
+
+    box = outbox(Pacs(), "A@h:104")
+    made(ward, result_of(ward), box)
+    for now, send in ((NOW, fails), (NOW + timedelta(hours=1), hangs)):
+        send_due(ward.index, ward.objects, replace(box, send=send), now)
+    assert sorted(one.state for one in ward.index.deliveries()) == ["failed", "waiting"]
+    assert ward.index.failure_counts(dismissed=True)["delivery"] == 1
 
 
 def test_an_object_that_is_lost_or_breaks_does_not_hold_up_the_others(ward: Ward) -> None:
