@@ -37,6 +37,7 @@ from service.store.objects import ObjectStore, open_objects
 if TYPE_CHECKING:
     from service.web import Server
 
+LOOK_S = 1.0  # how often it is looked whether the listener processes live
 log = structlog.get_logger(__name__)
 
 
@@ -246,11 +247,15 @@ class Ports:
     def _keep_alive(self) -> None:
         """Start a listener process again that has ended; its connections wait meanwhile."""
         listening = self._listening
-        while not self._closing.wait(1.0):
+        while listening and not self._closing.wait(LOOK_S):
             for place, child in enumerate(self._children):
-                if listening and child.poll() is not None and not self._closing.is_set():
-                    log.warning("listener ended, started again", status=child.returncode)
+                if child.poll() is None or self._closing.is_set():
+                    continue
+                log.warning("listener ended, started again", status=child.returncode)
+                try:
                     self._children[place] = self._spawn(listening)
+                except OSError as error:  # no memory or process left: at the next look perhaps
+                    log.warning("listener could not be started", why=error.strerror)
 
     def close(self) -> None:
         """Stop taking in; what was not acknowledged will be sent again."""
@@ -312,8 +317,8 @@ def listen(settings: Settings, stopped: threading.Event) -> None:
     """The DICOM port alone, until `stopped`."""
     configure_logging(settings)
     parts = build(settings, "enqueue")
-    parts.engine.start()
     try:
+        parts.engine.start()
         if settings.listening_fd >= 0:
             port = parts.open_dicom()
             threading.Thread(target=_end_with_parent, args=(stopped,), daemon=True).start()
@@ -340,8 +345,8 @@ def work(settings: Settings, stopped: threading.Event) -> None:
     """The jobs alone, until `stopped`."""
     configure_logging(settings)
     parts = build(settings, "work")
-    parts.engine.start()
     try:
+        parts.engine.start()
         stopped.wait()
     finally:
         parts.close()

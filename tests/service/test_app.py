@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,8 @@ from fastapi import Request
 from service import app, web
 from service.__main__ import main
 from service.commands import demo
-from service.errors import NotAllowedError, UsageError
+from service.errors import NotAllowedError, OutOfResourcesError, UsageError
+from service.jobs.engine import Engine
 from service.records import AuditEvent, Role, User
 from service.settings import Settings
 from tests.service.jobs.science import NOW
@@ -50,6 +52,64 @@ def test_a_start_that_fails_lets_go_of_everything(
     with pytest.raises(UsageError, match="not been built"):
         app.Running(Settings(data_dir=tmp_path, http_port=0, dicom_port=0))
     assert len(closed) == 1
+
+
+@pytest.mark.parametrize("entry", [app.work, app.listen])
+def test_jobs_that_cannot_begin_let_go_of_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: Any
+) -> None:
+    def begin(engine: Engine) -> None:
+        really_begin(engine)
+        raise OutOfResourcesError("the index is away")
+
+    def close(parts: app.Parts) -> None:
+        closed.append(parts)
+        really_close(parts)
+
+    closed: list[app.Parts] = []
+    really_begin, really_close = Engine.start, app.Parts.close
+    monkeypatch.setattr(Engine, "start", begin)
+    monkeypatch.setattr(app.Parts, "close", close)
+    with pytest.raises(OutOfResourcesError, match="away"):
+        entry(Settings(data_dir=tmp_path, dicom_port=0), threading.Event())
+    assert len(closed) == 1
+
+
+class Child:
+    """A listener process as `Ports` sees it."""
+
+    returncode = 9
+
+    def __init__(self, *, is_alive: bool) -> None:
+        self.poll = lambda: None if is_alive else 9
+
+    def terminate(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        return 0
+
+
+def test_a_listener_that_could_not_be_started_again_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spawn(*_command: Any, **_named: Any) -> Child:
+        tried.append(len(tried))
+        if len(tried) == 3:
+            raise BlockingIOError(11, "no more processes")
+        if len(tried) == 4:
+            back.set()
+        return Child(is_alive=len(tried) != 1)
+
+    tried: list[int] = []
+    back = threading.Event()
+    settings = Settings(
+        data_dir=tmp_path, dicom_host="127.0.0.1", dicom_port=0, listener_processes=2
+    )
+    monkeypatch.setattr(app.subprocess, "Popen", spawn)
+    monkeypatch.setattr(app, "LOOK_S", 0.01)
+    ports = app.Ports(SimpleNamespace(settings=settings))  # type: ignore[arg-type]  # all it needs
+    assert back.wait(10)
+    ports.close()
 
 
 def test_a_data_folder_that_cannot_be_made_is_said_plainly(
