@@ -23,7 +23,6 @@ from service.decoding import Decoding
 from service.dicom import dicom_json, source_image
 from service.dicom.description import Descriptions
 from service.errors import (
-    CarinaError,
     DeliveryError,
     InvalidObjectError,
     NotFoundError,
@@ -105,7 +104,7 @@ def prepare(
     for make in (_report, _segmentation):
         try:
             data = make(source, result, objects, outbox)
-        except CarinaError:
+        except OutOfResourcesError:
             raise
         except Exception as error:  # noqa: BLE001  # one object that cannot be made: send the other
             log_failure("report failed", error, result_id=result_id)

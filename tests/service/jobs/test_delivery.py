@@ -91,6 +91,14 @@ def test_an_object_that_cannot_be_made_does_not_keep_the_other(ward: Ward) -> No
     assert [one.detail for one in failures] == ["segmentation could not be made"]
 
 
+def test_a_mask_whose_bytes_are_lost_does_not_keep_the_report(ward: Ward) -> None:
+    result = result_of(ward)
+    ward.objects.delete(result.artifacts["structures"])
+    made(ward, result, outbox(Pacs(), "A@h:104"))
+    assert modalities(ward, result) == ["CR", "SR"]
+    assert len(ward.index.deliveries(result.result_id)) == 1
+
+
 def test_the_shipped_sr_and_seg_belong_to_the_film(ward: Ward) -> None:
     before = ward.take(film(day="20260201"))
     run_study(before, ward.index, ward.objects, SMALL, NOW)
