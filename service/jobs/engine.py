@@ -25,6 +25,7 @@ from sqlalchemy import make_url
 
 from service import coefficients, metrics, outpatient
 from service.decoding import Decoding, InProcess
+from service.dicom.description import Descriptions
 from service.dicom.ingest import Ingest
 from service.dicom.pacs import Pacs
 from service.errors import CarinaError, NotFoundError, OutOfResourcesError
@@ -458,7 +459,8 @@ class Engine:
         index, settings = self.index, self.settings
         try:
             if priors.is_due(study_uid, index, settings):
-                priors.pull(study_uid, index, self.objects, self._puller(), self.clock())
+                descriptions = Descriptions(index, self.objects, self._decoding)
+                priors.pull(study_uid, index, descriptions, self._puller(), self.clock())
             return
         except Exception as error:  # noqa: BLE001  # whatever it is, it is tried again and told
             failed = priors.plainly(error, digest(study_uid))

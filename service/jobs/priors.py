@@ -7,7 +7,6 @@ alone (`store/retrievals.py`).
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,10 +14,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 import structlog
-from pydicom import dcmread
+from pydicom.tag import Tag
 
-from models.tags import text
 from service import metrics
+from service.dicom import dicom_json
+from service.dicom.description import Descriptions
 from service.dicom.pacs import (
     MOST_FILMS,
     OfferedFilm,
@@ -45,13 +45,13 @@ from service.records import Study, StudyResult
 from service.settings import Settings
 from service.store import retrievals
 from service.store.index import Index
-from service.store.objects import ObjectStore
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
 MOST_LOOKED_AT = 20  # studies: not every CR is of the chest
 MOST_ATTEMPTS = 30  # with waits of at most an hour: about a day
+_WHO = (int(Tag("PatientID")), int(Tag("IssuerOfPatientID")))
 _log = structlog.get_logger(__name__)
 
 
@@ -89,20 +89,27 @@ def is_due(study_uid: str, index: Index, settings: Settings) -> bool:
     )
 
 
-def pull(study_uid: str, index: Index, objects: ObjectStore, puller: Puller, now: datetime) -> None:
+def pull(
+    study_uid: str, index: Index, descriptions: Descriptions, puller: Puller, now: datetime
+) -> None:
     """Ask for the priors of a study and take them in; what is here already is not asked for again.
 
     One prior that cannot be retrieved does not hold up the others.
+
+    Parameters
+    ----------
+    descriptions : reads the film's header, which says who is to be asked for.
 
     Raises
     ------
     DeliveryError : the PACS is away, or did not give all; try again later.
     UsageError : this patient cannot be asked for.
+    InvalidObjectError, NotFoundError : the film's header cannot be read, or was deleted.
     """
     study = _accepted(study_uid, index)
     if study is None:  # deleted meanwhile, or its film refused
         return
-    question = _question(study, index, objects, puller.days)
+    question = _question(study, index, descriptions, puller.days)
     visit = _Visit(study, index, puller, now)
     if not question.patient_id:
         visit.done(0)
@@ -232,20 +239,14 @@ def _known(study: Study, index: Index) -> frozenset[str]:
     return frozenset(one.study_uid for one in pipeline.priors(index, study))
 
 
-def _question(study: Study, index: Index, objects: ObjectStore, days: int) -> Question:
+def _question(study: Study, index: Index, descriptions: Descriptions, days: int) -> Question:
     """What is asked: by the identifier on the film itself, which the PACS knows it by."""
     result = index.current_result(study.study_uid)
-    film = index.instance(_film_of(result))
-    header = dcmread(
-        io.BytesIO(objects.get(film.object_key)),
-        stop_before_pixels=True,
-        specific_tags=["SpecificCharacterSet", "PatientID", "IssuerOfPatientID"],
-    )
-    patient_id = text(header, "PatientID")
+    header = descriptions.of(index.instance(_film_of(result)), _WHO)
     taken_at = study.acquired_at or study.received_at
     return Question(
-        patient_id=patient_id,
-        issuer=text(header, "IssuerOfPatientID"),
+        patient_id=dicom_json.text(header, "PatientID"),
+        issuer=dicom_json.text(header, "IssuerOfPatientID"),
         study_uid=study.study_uid,
         taken_on=taken_at.astimezone().date(),  # the PACS tells days of the same hospital
         days=days,

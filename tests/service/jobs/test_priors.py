@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 from structlog.testing import capture_logs
 
+from service.decoding import Decoding, InProcess
+from service.dicom.description import Descriptions
 from service.dicom.keywords import day_of
 from service.dicom.pacs import OfferedFilm, OfferedSeries, OfferedStudy, Question, Take
 from service.errors import CarinaError, DeliveryError, OutOfResourcesError, UsageError
@@ -108,12 +112,19 @@ def arrived(ward: Ward, **tags: str) -> str:
     return study
 
 
-def pull(ward: Ward, study: str, archive: Archive, settings: Settings = SETTINGS) -> None:
+def pull(
+    ward: Ward,
+    study: str,
+    archive: Archive,
+    settings: Settings = SETTINGS,
+    decoding: Decoding | None = None,
+) -> None:
     def take(data: bytes) -> None:
         ward.ingest.take(data, source="pull", actor=retrievals.ACTOR, pulled=True)
 
     puller = Puller(archive, take, settings.priors_most, settings.priors_days)
-    priors.pull(study, ward.index, ward.objects, puller, NOW)
+    descriptions = Descriptions(ward.index, ward.objects, decoding or InProcess())
+    priors.pull(study, ward.index, descriptions, puller, NOW)
 
 
 def is_due(ward: Ward, study: str) -> bool:
@@ -278,6 +289,27 @@ def test_what_was_deleted_here_or_came_by_itself_is_not_pulled(ward: Ward) -> No
     archive = Archive(deleted, pushed)
     pull(ward, arrived(ward), archive)
     assert archive.moved == []
+
+
+class Bounded(InProcess):
+    """Counts the headers that are left to it."""
+
+    headers = 0
+
+    def header(self, data: bytes, only: Collection[int] = ()) -> dict[str, dict[str, Any]]:
+        self.headers += 1
+        return super().header(data, only)
+
+
+def test_a_header_that_only_a_bounded_process_may_read_is_left_to_it(ward: Ward) -> None:
+    deflated, bounded, archive = film(), Bounded(), Archive()
+    deflated.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    deflated.IssuerOfPatientID = "WARD"
+    study = ward.take(deflated)
+    judge(ward, study)
+    pull(ward, study, archive, decoding=bounded)
+    assert bounded.headers == 1
+    assert [(one.patient_id, one.issuer) for one in archive.asked] == [("P1", "WARD")]
 
 
 def test_a_patient_who_cannot_be_asked_for_is_not(ward: Ward) -> None:
