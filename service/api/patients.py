@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
 
 from service.api.bedside import OutpatientRiskOut, RiskOut, RisksOut
-from service.api.dependencies import V1, Reader, Writer
+from service.api.dependencies import V1, Caller, Reader, Writer
 from service.api.schemas import NO_CONTROL, Moment, PatientIn, PatientOut, PatientsOut
 from service.errors import NotFoundError
 from service.records import Patient
@@ -71,16 +71,22 @@ def put_patient(patient_id: PatientPath, sent: PatientIn, caller: Writer) -> Pat
 
     A field that is left out keeps its value, null empties it. The risk is computed again.
     """
-    index = caller.services.index
-    try:
-        known = index.patient(patient_id)
-    except NotFoundError:
-        known = Patient(patient_id)
-    changed = replace(known, **sent.applied(known))
-    _check_order(changed)
-    index.put_patient(changed, caller.writing("patient", patient_id))
+    while True:
+        known = _known(caller, patient_id)
+        changed = replace(known, **sent.applied(known))
+        _check_order(changed)
+        audit = caller.writing("patient", patient_id)
+        if caller.services.index.put_patient(changed, audit, over=known):
+            break
     caller.services.observed(patient_id)
     return PatientOut.of(changed)
+
+
+def _known(caller: Caller, patient_id: str) -> Patient:
+    try:
+        return caller.services.index.patient(patient_id)
+    except NotFoundError:
+        return Patient(patient_id)
 
 
 def _check_order(patient: Patient) -> None:

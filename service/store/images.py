@@ -210,17 +210,32 @@ class Images(Database):
             raise NotFoundError("expected a patient under this identifier, found none")
         return payloads.patient(row)
 
-    def put_patient(self, patient: Patient, audit: AuditEvent) -> None:
-        """Write a patient as the hospital knows them now, ward and admission included."""
+    def put_patient(
+        self, patient: Patient, audit: AuditEvent, *, over: Patient | Literal["any"] = "any"
+    ) -> bool:
+        """Write a patient as the hospital knows them now, ward and admission included.
+
+        Parameters
+        ----------
+        over : the patient as read before, a bare one where none was known; "any" not to ask.
+
+        Returns
+        -------
+        False, and nothing is changed, where the patient is no longer as `over` says: read again.
+        """
         with self._write() as connection:
-            kept = replace(patient, patient_id=make_known(connection, patient))
+            kept = replace(patient, patient_id=make_known(connection, Patient(patient.patient_id)))
             where = PATIENTS.c.patient_id == kept.patient_id
+            row = connection.execute(select(PATIENTS).where(where)).mappings().one()
+            if over != "any" and payloads.patient(row) != replace(over, patient_id=kept.patient_id):
+                return False
             connection.execute(update(PATIENTS).where(where).values(payloads.columns(kept)))
             if kept.is_admitted:
                 risk = OUTPATIENT_RISKS.c.patient_id == kept.patient_id
                 connection.execute(delete(OUTPATIENT_RISKS).where(risk))
             write_audit(connection, audit)
             write_news(connection, "patient", kept.patient_id, audit.at)
+        return True
 
     def patients(
         self,

@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
+from service.records import Patient
+
 from .conftest import NOW, Stage, add_risk, add_study
 
 
@@ -40,6 +42,25 @@ def test_a_field_left_out_stays_and_null_empties_it(stage: Stage) -> None:
     found = stage.get("/api/v1/patients/P1").json()
     assert (found["name"], found["ward"], found["bed"]) == ("DOE^JANE^MARY", "", "7")
     assert found["admitted_at"] is not None
+
+
+def test_what_another_changes_at_the_same_moment_is_not_written_over(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, others = stage.index.patient, [{"ventilated_since": NOW.isoformat()}, {"bed": "7"}]
+
+    def changed_meanwhile(patient_id: str) -> Patient:
+        found = read(patient_id)
+        if others:
+            put(stage, "P1", **others.pop())
+        return found
+
+    add_study(stage)
+    monkeypatch.setattr(stage.index, "patient", changed_meanwhile)
+    assert put(stage, "P1", ward="ICU").status_code == 200
+    found = read("P1")
+    assert (found.ward, found.bed, found.ventilated_since) == ("ICU", "7", NOW)
+    assert found.name
 
 
 @pytest.mark.parametrize(
