@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from service.auth import Auth
-from service.records import Crew
+from service.installation import Crew
 from service.settings import Settings
 from service.store.index import Index
 from service.store.objects import ObjectStore

@@ -16,7 +16,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from service.jobs.risk import SEXES, ScoredFilm, age_years, record_of, scored_film
-from service.records import SEVERITY_TERM, Observation, Patient, RiskInput, RiskRecord
+from service.records import Observation, Patient
+from service.risk_record import SEVERITY_TERM, RiskInput, RiskRecord
 from service.store.index import Index
 
 if TYPE_CHECKING:  # the science is loaded by whoever answers

@@ -22,14 +22,12 @@ from service.records import (
     ChangeFinding,
     Observation,
     Patient,
-    RiskRecord,
     Role,
     SeverityFinding,
     StructuresFinding,
     StudyResult,
-    lacks_core,
-    strongest,
 )
+from service.risk_record import RiskRecord, lacks_core, strongest
 from service.settings import Settings
 from service.store import payloads
 from service.store.index import Index

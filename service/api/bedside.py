@@ -20,14 +20,8 @@ from service.api.schemas import (
     Word,
 )
 from service.outpatient import OUTCOME, aged
-from service.records import (
-    Companion,
-    Observation,
-    RiskInput,
-    RiskRecord,
-    WorklistRow,
-    risk_band,
-)
+from service.records import Observation, WorklistRow
+from service.risk_record import Companion, RiskInput, RiskRecord, risk_band
 
 
 class ObservationIn(In):

@@ -29,7 +29,7 @@ from service.api.findings import (
 from service.api.schemas import MOST_ROWS
 from service.context import Models
 from service.errors import OutOfResourcesError
-from service.records import SEVERITY_TERM
+from service.risk_record import SEVERITY_TERM
 
 if TYPE_CHECKING:  # the science is loaded by whoever builds the services
     from collections.abc import Mapping

@@ -9,7 +9,8 @@ from typing import Any
 
 from service.dashboard import figures, shapes, wording
 from service.dashboard.moments import Zone
-from service.records import Observation, Patient, RiskRecord, StudyResult
+from service.records import Observation, Patient, StudyResult
+from service.risk_record import RiskRecord
 
 STILL_HEIGHT = 72.0
 VITAL_GAP = timedelta(hours=4)

@@ -10,18 +10,9 @@ from typing import Final
 
 from service.dashboard import figures
 from service.dashboard.moments import Zone, age
+from service.installation import Crew, Destination, Failure, FailureKind, Hour, Kept, Queue, Worker
 from service.operations.overview import Overview
 from service.operations.state import OK
-from service.records import (
-    Crew,
-    Destination,
-    Failure,
-    FailureKind,
-    Hour,
-    Kept,
-    Queue,
-    Worker,
-)
 
 BAR, HEIGHT = 10, 100  # of the drawing: width for one hour, height of the highest hour
 PLAIN, LIGHT, ODD = "plain-fill", "light-fill", "odd-fill"

@@ -8,14 +8,8 @@ from datetime import datetime, timedelta
 
 from service.dashboard import figures, risk, wording
 from service.dashboard.moments import Zone, age
-from service.records import (
-    SEVERITY_TERM,
-    Observation,
-    RiskInput,
-    RiskRecord,
-    StudyResult,
-    base_variable,
-)
+from service.records import Observation, StudyResult
+from service.risk_record import SEVERITY_TERM, RiskInput, RiskRecord, base_variable
 
 LATE = timedelta(minutes=15)  # a value that took longer to arrive says so
 RECORDS = {

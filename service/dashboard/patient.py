@@ -13,7 +13,8 @@ from service.dashboard.risk import Reason, Risk
 from service.dashboard.severity import Severity
 from service.dashboard.shapes import Bar, Interval
 from service.errors import NotFoundError
-from service.records import Companion, Patient, RiskRecord, Study, StudyResult
+from service.records import Patient, Study, StudyResult
+from service.risk_record import Companion, RiskRecord
 
 TOLERANCE = 1e-6
 MOST_BARS = 12  # the rest is one bar of their sum, and listed below

@@ -25,7 +25,8 @@ from service.dashboard.course import Window, course
 from service.dashboard.pages import HEADERS, segment
 from service.dashboard.visitor import PageRoute, Visitor, reader
 from service.outpatient import aged
-from service.records import Observation, RiskRecord, StudyResult
+from service.records import Observation, StudyResult
+from service.risk_record import RiskRecord
 from service.store.risks import hour_earlier
 
 routes = APIRouter(route_class=PageRoute)

@@ -10,14 +10,8 @@ from service.dashboard import figures, wording
 from service.dashboard.figures import Percent
 from service.dashboard.moments import Zone, age
 from service.outpatient import NOTHING_LATELY, OUTCOME, aged
-from service.records import (
-    CORE_INPUTS,
-    Patient,
-    RiskInput,
-    RiskRecord,
-    base_variable,
-    risk_band,
-)
+from service.records import Patient
+from service.risk_record import CORE_INPUTS, RiskInput, RiskRecord, base_variable, risk_band
 
 LEAST_CHANGE = 0.0005  # half of the last digit shown
 SHOWN_REASONS = 3

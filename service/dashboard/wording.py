@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from service.records import window_of
+from service.risk_record import window_of
 
 ZONES: Final = MappingProxyType(
     {

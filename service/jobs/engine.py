@@ -29,6 +29,7 @@ from service.dicom.description import Descriptions
 from service.dicom.ingest import Ingest
 from service.dicom.pacs import Pacs
 from service.errors import CarinaError, NotFoundError, OutOfResourcesError
+from service.installation import Crew
 from service.jobs import commitment, delivery, embedded, pipeline, priors, roll, workflows
 from service.jobs.delivery import Outbox, default_outbox
 from service.jobs.pipeline import Models, default_models
@@ -38,7 +39,7 @@ from service.jobs.priors import Puller
 from service.jobs.queue_log import hear_dbos
 from service.jobs.risk import RiskModels, default_risk_models, fill_course, run_risk
 from service.jobs.watch import Watch
-from service.records import Crew, StudyResult
+from service.records import StudyResult
 from service.settings import Settings
 from service.store import retention, retrievals
 from service.store.deletions import sweep

@@ -13,7 +13,8 @@ import structlog
 
 from service import metrics
 from service.errors import NotFoundError
-from service.records import Companion, Observation, Patient, RiskInput, RiskRecord
+from service.records import Observation, Patient
+from service.risk_record import Companion, RiskInput, RiskRecord
 from service.store.index import Index
 
 if TYPE_CHECKING:

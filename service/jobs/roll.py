@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from dbos import DBOSClient, WorkflowStatus
 
+from service.installation import Crew, Queue, Work, Worker
 from service.jobs.places import Place
-from service.records import Crew, Queue, Work, Worker
 
 MOST_COUNTED = 1000  # jobs that wait; more are not worth the time to count them
 

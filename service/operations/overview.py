@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from service import cards
 from service.context import Services
 from service.errors import CarinaError
+from service.installation import Crew, Destination, Failure, Hour
 from service.operations import state
 from service.operations.state import Storage
-from service.records import Crew, Deletion, Destination, Failure, Hour, Merge, Role
+from service.records import Deletion, Merge, Role
 from service.settings import Settings
 
 MOST_FAILURES = 50  # of each kind; the counts say how many there are

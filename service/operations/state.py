@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 
 from service.context import Services
 from service.errors import CarinaError
-from service.records import Kept
+from service.installation import Kept
 from service.settings import Settings
 from service.store.objects import UNBOUNDED_MB
 

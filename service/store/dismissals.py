@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from service.errors import ConflictError, NotFoundError
-from service.records import AuditEvent, FailureKind
+from service.installation import FailureKind
+from service.records import AuditEvent
 from service.store.database import Database, upsert
 from service.store.journal import write_audit
 from service.store.operations import FAILED, in_vain, is_dismissed

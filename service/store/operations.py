@@ -26,16 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
-from service.records import (
-    OWN_SOURCE,
-    SCORED_CLASSES,
-    Destination,
-    Dismissal,
-    Failure,
-    FailureKind,
-    Hour,
-    Kept,
-)
+from service.installation import Destination, Dismissal, Failure, FailureKind, Hour, Kept
+from service.records import OWN_SOURCE, SCORED_CLASSES
 from service.store.database import Database
 from service.store.results import CURRENT
 from service.store.tables import (

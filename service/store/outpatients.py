@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select
 
-from service.records import RiskRecord, strongest
+from service.risk_record import RiskRecord, strongest
 from service.store import payloads
 from service.store.database import Database, upsert
 from service.store.identifiers import leads_to, lock_patient

@@ -20,7 +20,6 @@ from service.records import (
     AuditEvent,
     ChangeFinding,
     Commitment,
-    Companion,
     ContourReview,
     Deletion,
     Delivery,
@@ -30,8 +29,6 @@ from service.records import (
     Observation,
     Patient,
     Review,
-    RiskInput,
-    RiskRecord,
     Role,
     ScoreReview,
     SeverityFinding,
@@ -41,6 +38,7 @@ from service.records import (
     User,
     ZoneChangeFinding,
 )
+from service.risk_record import Companion, RiskInput, RiskRecord
 
 T = TypeVar("T")
 

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, delete, insert, select, tuple_, update
 
 from service.errors import NotFoundError
-from service.records import AuditEvent, Observation, Patient, RiskRecord, lacks_core, strongest
+from service.records import AuditEvent, Observation, Patient
+from service.risk_record import RiskRecord, lacks_core, strongest
 from service.store import payloads
 from service.store.database import Database, advisory_lock, upsert
 from service.store.identifiers import leads_to, lock_patient, make_known

@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, or_, select
 
 from service.errors import UsageError
-from service.records import RISK_BANDS, Observation, Patient, RiskRecord, StudyResult, WorklistRow
+from service.records import Observation, Patient, StudyResult, WorklistRow
+from service.risk_record import RISK_BANDS, RiskRecord
 from service.store import payloads
 from service.store.database import Database
 from service.store.images import ADMITTED, narrowed
@@ -171,7 +172,7 @@ class Worklist(Database):
         Parameters
         ----------
         who : "outpatients" are those who are not admitted.
-        band : a name of `records.RISK_BANDS` (of the ventilation risk), "unknown", None for all.
+        band : a name of `risk_record.RISK_BANDS` (of the ventilation risk), "unknown", None for all.
         sort : "risk" is the ventilation risk of those who are admitted, who come first, and the
             outpatient risk of the others; "change" is that against an hour before, "course" that
             against the first risk within 48 hours; "vitals" is the moment of the newest value,

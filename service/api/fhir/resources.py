@@ -9,15 +9,8 @@ from typing import Any
 from models.severity.zones import ZONES
 from service.api.fhir.codes import CARINA, CATEGORY, LOINC, UCUM, VITAL_SIGNS, fhir_id, ucum
 from service.api.observations import VARIABLES
-from service.records import (
-    RESEARCH_USE,
-    Observation,
-    Patient,
-    RiskRecord,
-    SeverityFinding,
-    StudyResult,
-    risk_band,
-)
+from service.records import RESEARCH_USE, Observation, Patient, SeverityFinding, StudyResult
+from service.risk_record import RiskRecord, risk_band
 
 Resource = dict[str, Any]
 HORIZON = timedelta(hours=12)

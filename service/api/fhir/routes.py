@@ -18,7 +18,8 @@ from service.api.observations import keep
 from service.api.problems import FHIR_TYPE, operation_outcome
 from service.api.schemas import MOST_OBSERVATIONS, NO_CONTROL, Moment
 from service.errors import NotFoundError, UsageError
-from service.records import Observation, RiskRecord
+from service.records import Observation
+from service.risk_record import RiskRecord
 
 OUTCOME: dict[int | str, dict[str, Any]] = {
     422: {"description": "OperationOutcome", "content": {FHIR_TYPE: {}}}

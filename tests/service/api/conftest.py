@@ -34,16 +34,13 @@ from service.api import routes
 from service.api.feed import Feed
 from service.auth import Auth, hash_password
 from service.context import Services
+from service.installation import Crew
 from service.records import (
     AuditEvent,
     ChangeFinding,
-    Companion,
-    Crew,
     Instance,
     NewsEvent,
     Patient,
-    RiskInput,
-    RiskRecord,
     Role,
     SeverityFinding,
     StructuresFinding,
@@ -51,6 +48,7 @@ from service.records import (
     StudyResult,
     User,
 )
+from service.risk_record import Companion, RiskInput, RiskRecord
 from service.settings import Settings
 from service.store.index import Index
 from service.store.objects import FileObjects, ObjectStore

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from service.errors import OutOfResourcesError
-from service.records import Crew, Delivery, Patient, Queue, Role, Worker
+from service.installation import Crew, Queue, Worker
+from service.records import Delivery, Patient, Role
 
 from .conftest import NOW, PASSWORD, Stage, add_study, event
 

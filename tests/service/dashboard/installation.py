@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from service.records import (
-    AuditEvent,
-    Commitment,
-    Crew,
-    Delivery,
-    Instance,
-    Patient,
-    Queue,
-    Study,
-    StudyResult,
-    Work,
-    Worker,
-)
+from service.installation import Crew, Queue, Work, Worker
+from service.records import AuditEvent, Commitment, Delivery, Instance, Patient, Study, StudyResult
 from service.store.index import Index
 
 PACS, ARCHIVE, OLD = "PACS@10.0.0.7:104", "ARCHIVE@10.0.0.8:2762/tls", "GONE@10.0.0.9:104"

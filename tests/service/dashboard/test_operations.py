@@ -17,7 +17,8 @@ from service.context import Services
 from service.dashboard import operations, views
 from service.dashboard.moments import Zone
 from service.errors import OutOfResourcesError
-from service.records import Crew, Hour, Role
+from service.installation import Crew, Hour
+from service.records import Role
 from tests.service.dashboard import installation, ward
 from tests.service.dashboard.conftest import Visit, bare
 

@@ -6,7 +6,7 @@ from models.refusal import REFUSAL_CODES
 from models.severity.zones import ZONES
 from risk.features import VENTILATION
 from service.dashboard import wording
-from service.records import RISK_BANDS, base_variable
+from service.risk_record import RISK_BANDS, base_variable
 
 
 def test_every_refusal_says_what_is_wrong_and_what_to_do() -> None:

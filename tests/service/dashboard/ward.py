@@ -15,18 +15,16 @@ from service.context import Services
 from service.records import (
     AuditEvent,
     ChangeFinding,
-    Companion,
     Instance,
     Observation,
     Patient,
-    RiskInput,
-    RiskRecord,
     Role,
     SeverityFinding,
     StructuresFinding,
     Study,
     StudyResult,
 )
+from service.risk_record import Companion, RiskInput, RiskRecord
 from service.settings import Settings
 from service.store.index import Index
 from service.store.objects import FileObjects

@@ -37,7 +37,8 @@ from service.dicom.ingest import Ingest
 from service.jobs.delivery import Outbox
 from service.jobs.pipeline import Models
 from service.jobs.risk import RiskModels
-from service.records import Commitment, Companion, Observation, StudyResult
+from service.records import Commitment, Observation, StudyResult
+from service.risk_record import Companion
 from service.store.index import Index
 from service.store.objects import FileObjects
 

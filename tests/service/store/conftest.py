@@ -17,10 +17,10 @@ from service.records import (
     Instance,
     Observation,
     Patient,
-    RiskRecord,
     Study,
     StudyResult,
 )
+from service.risk_record import RiskRecord
 from service.store.index import Index
 from service.store.objects import ObjectStore, open_objects
 from service.store.tables import METADATA

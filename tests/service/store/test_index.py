@@ -30,13 +30,10 @@ from service.records import (
     AuditEvent,
     ChangeFinding,
     Commitment,
-    Companion,
     Delivery,
     Instance,
     Observation,
     Patient,
-    RiskInput,
-    RiskRecord,
     Role,
     SeverityFinding,
     StructuresFinding,
@@ -46,6 +43,7 @@ from service.records import (
     User,
     ZoneChangeFinding,
 )
+from service.risk_record import Companion, RiskInput, RiskRecord
 from service.store.index import MIGRATIONS, Index
 from service.store.tables import METADATA
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from service.errors import ConflictError, NotFoundError
+from service.installation import Hour
 from service.records import (
     OWN_SOURCE,
     AuditEvent,
     Commitment,
     Delivery,
-    Hour,
     Instance,
     Patient,
     Role,

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.records import AuditEvent, Patient, RiskRecord
+from service.records import AuditEvent, Patient
+from service.risk_record import RiskRecord
 from service.store.index import Index
 
 from .conftest import DAY, NOW, House

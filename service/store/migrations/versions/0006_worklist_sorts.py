@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 from alembic import op
 
-from service.records import RiskInput, lacks_core, strongest
+from service.risk_record import RiskInput, lacks_core, strongest
 from service.store.payloads import from_json
 from service.store.tables import UtcDateTime
 
