@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from service import coefficients
-from service.decoding import Decoder
+from service.decoder import Decoder
 from service.dicom import listener
 from service.dicom.commitment import Commitments
 from service.dicom.description import Descriptions

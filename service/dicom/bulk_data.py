@@ -1,6 +1,6 @@
 """Frames and values of one stored object, as WADO-RS serves them.
 
-What is here reads whole data sets from the network: only a `service.decoding` process calls it.
+What is here reads whole data sets from the network: only a `service.decoding_process` calls it.
 """
 
 from __future__ import annotations

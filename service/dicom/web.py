@@ -16,7 +16,8 @@ from starlette.concurrency import run_in_threadpool
 
 from service import audit
 from service.auth import address_of
-from service.decoding import Decoder, Decoding
+from service.decoder import Decoder
+from service.decoding import Decoding
 from service.dicom import bulk_data, dicom_json, multipart, qido, stow, wado
 from service.dicom.description import Descriptions, Look
 from service.dicom.header import read_file_header, with_preamble

@@ -172,7 +172,7 @@ class Worklist(Database):
         Parameters
         ----------
         who : "outpatients" are those who are not admitted.
-        band : a name of `risk_record.RISK_BANDS` (of the ventilation risk), "unknown", None for all.
+        band : a name of `RISK_BANDS` (of the ventilation risk), "unknown", None for all.
         sort : "risk" is the ventilation risk of those who are admitted, who come first, and the
             outpatient risk of the others; "change" is that against an hour before, "course" that
             against the first risk within 48 hours; "vitals" is the moment of the newest value,

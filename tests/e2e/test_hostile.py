@@ -22,7 +22,7 @@ from pynetdicom import AE, Association, build_context
 from pynetdicom.dimse_primitives import C_STORE
 
 from models.refusal import Refusal
-from service.decoding import Decoder
+from service.decoder import Decoder
 from service.dicom.sop_classes import VERIFICATION
 from service.jobs.pipeline import UNREADABLE
 from service.records import SCORED_CLASSES

@@ -16,7 +16,8 @@ from fastapi import FastAPI, Request
 
 from service.api.headers import install_security_headers
 from service.api.problems import install_error_handlers
-from service.decoding import Decoder, InProcess
+from service.decoder import Decoder
+from service.decoding import InProcess
 from service.dicom import web
 from service.dicom.commitment import Commitments
 from service.dicom.description import Descriptions

@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
-from service.decoding import Decoder, InProcess
+from service.decoder import Decoder
+from service.decoding import InProcess
 from service.dicom import description, dicom_json
 from service.dicom.description import Descriptions, Look, within
 from service.errors import InvalidObjectError, OutOfResourcesError

@@ -15,7 +15,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from service.decoding import Decoder, InProcess
+from service.decoder import Decoder
+from service.decoding import InProcess
 from service.dicom import bulk_data, header, wado
 from service.dicom.description import Look
 from service.dicom.header import read_file_header, read_header

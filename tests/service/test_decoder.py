@@ -17,7 +17,8 @@ from PIL import Image
 from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
 from models.refusal import Refusal
-from service.decoding import Decoder, InProcess
+from service.decoder import Decoder
+from service.decoding import InProcess
 from service.errors import OutOfResourcesError
 from tests.service.dicom.films import as_file, film
 
@@ -102,7 +103,7 @@ def test_the_start_of_a_decoder_is_not_counted_against_the_film() -> None:
 def test_a_turn_is_not_waited_for_longer_than_a_film_may_take(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("service.decoding.PROCESSES", 0)  # as when all are busy
+    monkeypatch.setattr("service.decoder.PROCESSES", 0)  # as when all are busy
     with pytest.raises(OutOfResourcesError, match=r"within 0\.1 s"):
         Decoder(timeout_s=0.1).header(png())
 
@@ -117,7 +118,9 @@ while True:
 
 
 def test_a_decoder_that_answers_in_drops_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.decoding._program", lambda *_: [sys.executable, "-c", DROPS])
+    monkeypatch.setattr(
+        "service.decoding_process._program", lambda *_: [sys.executable, "-c", DROPS]
+    )
     with (
         closing(Decoder(timeout_s=1.0)) as decoder,
         pytest.raises(Refusal, match=r"undecodable.*was not done after 1 s"),
@@ -128,7 +131,7 @@ def test_a_decoder_that_answers_in_drops_is_bounded(monkeypatch: pytest.MonkeyPa
 def test_a_decoder_that_does_not_start_is_no_fault_of_the_film(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("service.decoding._program", lambda *_: [sys.executable, "-c", ""])
+    monkeypatch.setattr("service.decoding_process._program", lambda *_: [sys.executable, "-c", ""])
     with closing(Decoder()) as decoder, pytest.raises(OutOfResourcesError, match="free memory"):
         decoder.read(as_file(film(shape=(256, 256))))
 
