@@ -7,20 +7,16 @@ process may enqueue; processes with workers also run. Each step can be repeated 
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
 import structlog
-from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions, WorkflowStatus
-from dbos import error as dbos_error
-from sqlalchemy import Engine as SqlEngine
+from dbos import DBOS, DBOSConfig, EnqueueOptions
 from sqlalchemy import make_url
 
 from service import coefficients, metrics, outpatient
@@ -28,7 +24,7 @@ from service.decoding import Decoding, InProcess
 from service.dicom.description import Descriptions
 from service.dicom.ingest import Ingest
 from service.dicom.pacs import Pacs
-from service.errors import CarinaError, NotFoundError, OutOfResourcesError
+from service.errors import NotFoundError, OutOfResourcesError
 from service.installation import Crew
 from service.jobs import commitment, delivery, embedded, pipeline, priors, roll, workflows
 from service.jobs.delivery import Outbox, default_outbox
@@ -37,6 +33,8 @@ from service.jobs.places import Places, held_places, open_places
 from service.jobs.priority import give_way
 from service.jobs.priors import Puller
 from service.jobs.queue_log import hear_dbos
+from service.jobs.queues import DELIVERIES, PRIORS, RISKS, STUDIES, TICKS, TO_COME, Queues, digest
+from service.jobs.recovery import Recovery
 from service.jobs.risk import RiskModels, default_risk_models, fill_course, run_risk
 from service.jobs.watch import Watch
 from service.records import StudyResult
@@ -51,32 +49,12 @@ if TYPE_CHECKING:  # the science is loaded by whoever works
     from risk.additive import Table
 
 Role = Literal["all", "enqueue", "work"]
-STUDIES, RISKS, DELIVERIES, TICKS = "carina-studies", "carina-risks", "carina-sends", "carina-ticks"
-PRIORS = "carina-priors"
-LASTING = (
-    STUDIES,
-    RISKS,
-    DELIVERIES,
-    PRIORS,
-)  # a tick that failed is not repeated: the next one comes
 POLL_S = 0.25
 REST_S = 5  # observations of one patient within so many seconds lead to one computation
-STUCK_AFTER = timedelta(minutes=15)
 RECOVER_EVERY_MIN = 5
 RETENTION_AT_MIN = 3 * 60  # of the day, UTC
 SWEEP_EVERY_MIN = 60
-KEEP_JOBS = timedelta(days=7)
-CRASHED = "MAX_RECOVERY_ATTEMPTS_EXCEEDED"
-FINISHED = ("SUCCESS", "ERROR", "CANCELLED", CRASHED)
-TO_COME = ("ENQUEUED", "DELAYED")
-UNDER_WAY = (*TO_COME, "PENDING")
-TRIED_FOR = timedelta(days=1)  # so long a job is tried again whose database or objects were away
 _log = structlog.get_logger(__name__)
-
-
-def digest(text: str) -> str:
-    """A name for a patient or study that may stand in logs and job identifiers."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def clock() -> datetime:
@@ -132,8 +110,7 @@ class Engine:
         self._pacs = pacs
         self._decoding = decoding or InProcess()
         self._loading = threading.Lock()
-        self._client: DBOSClient | None = None
-        self._enqueuing: SqlEngine | None = None
+        self._queues: Queues | None = None
         self._places: Places | None = None
         self._watch: Watch | None = None
 
@@ -155,14 +132,7 @@ class Engine:
         delivery.check_destinations(self.settings)
         priors.check_pacs(self.settings)
         self.migrate()
-        url = self.settings.jobs_url
-        self._enqueuing = embedded.open_jobs(url) if embedded.is_sqlite(url) else None
-        self._client = DBOSClient(
-            system_database_url=url,
-            system_database_engine=self._enqueuing,
-            application_name="carina",
-            retry_connection_errors=False,  # a listener answers 0xA700 at once
-        )
+        self._queues = Queues(self.settings.jobs_url)
         if self.workers:
             self._launch()
             self.recover()
@@ -183,7 +153,7 @@ class Engine:
         register(PRIORS, worker_concurrency=1, polling_interval_sec=1.0)
         register(TICKS, worker_concurrency=1, polling_interval_sec=1.0)
         DBOS.delete_schedule("carina-minute")  # of earlier versions; the watch has its place
-        self._watch = Watch(places, self.clock, self._busy, self._take_over, self._tick)
+        self._watch = Watch(places, self.clock, self.queues.busy, self._take_over, self._tick)
         self._watch.start()
 
     def _config(self, place: str) -> DBOSConfig:
@@ -196,12 +166,6 @@ class Engine:
             console_log_level="WARNING",
         )
 
-    def _busy(self) -> set[str]:
-        """The names of the workers that jobs are with."""
-        with self._queue() as queue:
-            running = queue.list_workflows(status="PENDING", load_input=False, load_output=False)
-        return {one.executor_id for one in running if one.executor_id}
-
     def _take_over(self, gone: list[str]) -> None:
         """Put the jobs of workers that are gone back into their queues."""
         jobs = DBOS._recover_pending_workflows(gone)  # no public name: DBOS is pinned
@@ -212,7 +176,7 @@ class Engine:
         job = EnqueueOptions(
             queue_name=TICKS, workflow_name="carina_tick", workflow_id=f"minute-{uuid4()}"
         )
-        self._enqueue(job, at, None)
+        self.queues.enqueue(job, at, None)
 
     def stop(self, grace_s: int = 10) -> None:
         """Take no more work, wait for what is running, and let go; the rest is done at next start.
@@ -227,12 +191,9 @@ class Engine:
         if workflows.is_at_work(self):
             DBOS.destroy(workflow_completion_timeout_sec=grace_s)
             workflows.go_home()
-        if self._client is not None:
-            self._client.destroy()
-            self._client = None
-        if self._enqueuing is not None:
-            self._enqueuing.dispose()
-            self._enqueuing = None
+        if self._queues is not None:
+            self._queues.close()
+            self._queues = None
         if self._places is not None:
             self._places.leave()
             self._places = None
@@ -252,25 +213,22 @@ class Engine:
                 )
             return self._science
 
-    @contextmanager
-    def _queue(self) -> Iterator[DBOSClient]:
-        """Open the queue for one question or job; a queue that is away is one plain error."""
-        if self._client is None:
-            raise OutOfResourcesError("expected the jobs to be started, found them stopped")
-        try:
-            yield self._client
-        except CarinaError:
-            raise
-        except Exception as error:
-            pipeline.log_failure("enqueue failed", error)
-            raise OutOfResourcesError(
-                f"expected the job queue to take a job, found {type(error).__name__}; "
-                "check its database and disk, then send again"
-            ) from error
+    @property
+    def queues(self) -> Queues:
+        """The queues, open from start to stop.
 
-    def _enqueue(self, options: EnqueueOptions, *arguments: str | int | datetime | None) -> None:
-        with self._queue() as queue:
-            queue.enqueue(options, *arguments)
+        Raises
+        ------
+        OutOfResourcesError : this engine is stopped.
+        """
+        if self._queues is None:
+            raise OutOfResourcesError("expected the jobs to be started, found them stopped")
+        return self._queues
+
+    @property
+    def _recovery(self) -> Recovery:
+        pacs = self.settings.priors_pacs
+        return Recovery(self.queues, self.index, self.now, self._enqueue_study, pacs)
 
     def study_arrived(self, study_uid: str) -> None:
         """Have a study scored that has films its result has not seen. Durable when it returns."""
@@ -284,14 +242,14 @@ class Engine:
             workflow_name="carina_study",
             workflow_id=f"study-{digest(study_uid)}-{generation}",
         )
-        self._enqueue(job, study_uid)
+        self.queues.enqueue(job, study_uid)
 
     def risk_due(self, patient_id: str) -> None:
         """Have the risk of a patient computed again, once for all news of a few seconds."""
         now = self.clock().timestamp()
         turn = int(now // REST_S) + 1
         name = f"risk-{digest(patient_id)}-{turn}"
-        if self._has_begun(name):  # by a clock that is ahead, or before this one was set back
+        if self.queues.has_begun(name):  # by a clock that is ahead, or before this one was set back
             name = f"{name}-{uuid4()}"
         job = EnqueueOptions(
             queue_name=RISKS,
@@ -299,96 +257,27 @@ class Engine:
             workflow_id=name,
             delay_seconds=max(0.0, turn * REST_S - now),
         )
-        self._enqueue(job, patient_id)
+        self.queues.enqueue(job, patient_id)
 
     def ward_due(self, at: datetime) -> None:
         """Have the risk of every admitted patient computed for one moment."""
         job = EnqueueOptions(
             queue_name=RISKS, workflow_name="carina_ward", workflow_id=f"ward-{at.isoformat()}"
         )
-        self._enqueue(job, at.isoformat())
+        self.queues.enqueue(job, at.isoformat())
 
     def recover(self) -> int:
         """Enqueue again what the index holds as not done and no job is going to do."""
-        self._resume_failed()
-        self._give_up_pulls()
-        studies = self.index.pending_studies()
-        named = {f"study-{digest(one.study_uid)}-{one.revision}": one for one in studies}
-        known = self._jobs(list(named))
-        for job, study in named.items():
-            fate = self._fate(known.get(job))
-            if fate == CRASHED:
-                pipeline.give_up(study, self.index, self.clock(), workflows.result_id(job))
-            elif fate == "lost":
-                turn = int(self.clock().timestamp() // STUCK_AFTER.total_seconds())
-                self._enqueue_study(study.study_uid, f"{study.revision}-{turn}")
-            elif fate == "unknown":
-                self._enqueue_study(study.study_uid, str(study.revision))
-        return len(studies)
-
-    def _fate(self, found: WorkflowStatus | None) -> str:
-        """What becomes of a job: "unknown" to the queue, "waiting", "lost", or `CRASHED`."""
-        if found is None:
-            return "unknown"
-        status = found.status
-        if status == CRASHED:
-            return CRASHED
-        quiet_s = self.clock().timestamp() - (found.updated_at or 0) / 1000
-        stuck = status == "PENDING" and quiet_s > STUCK_AFTER.total_seconds()
-        return "lost" if stuck or status in FINISHED else "waiting"
-
-    def _jobs(self, names: list[str]) -> dict[str, WorkflowStatus]:
-        """The jobs that the queue knows, by name."""
-        if not names:  # else the queue would tell of all jobs
-            return {}
-        with self._queue() as queue:
-            jobs = queue.list_workflows(workflow_ids=names, load_input=False, load_output=False)
-        return {job.workflow_id: job for job in jobs}
-
-    def _has_begun(self, name: str) -> bool:
-        """Whether a job of this name no longer waits in its queue: it may have read the index."""
-        job = self._jobs([name]).get(name)
-        return job is not None and job.status not in TO_COME
-
-    def _resume_failed(self) -> None:
-        """Put jobs back whose database or objects were away for longer than their steps waited."""
-        since = (self.clock() - TRIED_FOR).isoformat()
-        with self._queue() as queue:
-            for job in queue.list_workflows(status="ERROR", start_time=since, load_input=False):
-                if job.queue_name in LASTING and _was_short(job.error):
-                    queue.rewind_workflow(job.workflow_id, queue_name=job.queue_name)
-
-    def _give_up_pulls(self) -> None:
-        """Tell of pulls whose job broke or ended the process; they are free to be begun again."""
-        with self._queue() as queue:
-            for job in queue.list_workflows(status=["ERROR", CRASHED], queue_name=PRIORS):
-                if job.status == CRASHED or not _was_short(job.error):
-                    study_uid = job.input["args"][0] if job.input else ""
-                    pacs, why = self.settings.priors_pacs, "its job broke, see the log"
-                    priors.give_up(study_uid, self.index, pacs, self.clock(), why)
-                    queue.delete_workflows([job.workflow_id])
+        return self._recovery.recover()
 
     def forget_old_jobs(self) -> int:
         """Delete jobs and news of a week ago; results and audit stay in the index."""
-        if self._client is None:
-            return 0
-        self.index.forget_news(self.clock() - KEEP_JOBS)
-        before = (self.clock() - KEEP_JOBS).isoformat()
-        count = 0
-        while True:
-            old = self._client.list_workflows(
-                status=list(FINISHED), end_time=before, limit=500, load_input=False,
-                load_output=False,
-            )  # fmt: skip
-            if not old:
-                return count
-            self._client.delete_workflows([one.workflow_id for one in old])
-            count += len(old)
+        return self._recovery.forget_old_jobs()
 
     def crew(self) -> Crew:
         """Tell the queues and the workers as they are now, whichever process they are in."""
         places = held_places(self.settings.jobs_url, self.settings.data_dir)
-        with self._queue() as queue:
+        with self.queues.asked() as queue:
             return roll.crew(queue, places, (STUDIES, RISKS, DELIVERIES), TO_COME)
 
     def now(self) -> datetime:
@@ -424,7 +313,7 @@ class Engine:
             workflow_name="carina_delivery",
             workflow_id=f"deliver-{kept}",
         )
-        self._enqueue(job, kept)
+        self.queues.enqueue(job, kept)
         self._priors_due(study_uid, kept)
 
     def _priors_due(self, study_uid: str, kept: str) -> None:
@@ -432,12 +321,7 @@ class Engine:
         if not priors.is_due(study_uid, self.index, self.settings):
             return
         name = f"priors-{digest(study_uid)}"
-        with self._queue() as queue:
-            under_way = queue.list_workflows(
-                workflow_id_prefix=f"{name}-", status=list(UNDER_WAY), limit=1, load_input=False,
-                load_output=False,
-            )  # fmt: skip
-        if not under_way:
+        if not self.queues.is_under_way(f"{name}-"):
             self._enqueue_pull(study_uid, f"{name}-{digest(kept)}", 1, 0.0)
 
     def _enqueue_pull(self, study_uid: str, chain: str, attempt: int, delay_s: float) -> None:
@@ -447,7 +331,7 @@ class Engine:
             workflow_id=f"{chain}-{attempt}",
             delay_seconds=delay_s,
         )
-        self._enqueue(job, study_uid, chain, attempt)
+        self.queues.enqueue(job, study_uid, chain, attempt)
 
     def pull_priors(self, study_uid: str, chain: str, attempt: int) -> None:
         """Ask the PACS for the priors of a study; what fails is tried again later, then given up.
@@ -555,7 +439,7 @@ class Engine:
             workflow_name="carina_send",
             workflow_id=f"commit-{digest(transaction_uid)}-{moment}",
         )
-        self._enqueue(job)
+        self.queues.enqueue(job)
 
     def sending_due(self) -> None:
         """Have what is due sent."""
@@ -566,7 +450,7 @@ class Engine:
             deduplication_id="send",  # while destinations are slow, one waits or runs
             duplication_policy="return-existing",
         )
-        self._enqueue(job)
+        self.queues.enqueue(job)
 
     def every_minute(self, at: datetime) -> None:
         """Send what is due; at their times compute the ward, recover, and tidy up."""
@@ -590,7 +474,7 @@ class Engine:
             workflow_name="carina_retention",
             workflow_id=f"retention-{at.date().isoformat()}",
         )
-        self._enqueue(job)
+        self.queues.enqueue(job)
 
     def retain(self) -> int:
         """Delete what is older than the rules keep, then its bytes; how much it was."""
@@ -612,10 +496,3 @@ def keep_by(settings: Settings) -> retention.Keep:
         derived_days=settings.keep_derived_days,
         observations_days=settings.keep_observations_days,
     )
-
-
-def _was_short(error: Exception | None) -> bool:
-    """Whether a job ended because its database or objects were away, or a disk was full."""
-    if isinstance(error, dbos_error.DBOSMaxStepRetriesExceeded) and error.errors:
-        error = error.errors[-1]
-    return isinstance(error, OutOfResourcesError)

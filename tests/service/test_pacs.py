@@ -21,7 +21,8 @@ from service.dicom.ingest import Ingest
 from service.errors import NotAuthenticatedError
 from service.jobs import priors
 from service.jobs.delivery import default_outbox
-from service.jobs.engine import Engine, clock, digest
+from service.jobs.engine import Engine, clock
+from service.jobs.queues import digest
 from service.records import Role, StudyResult, User
 from service.settings import Settings
 from service.store import retrievals
@@ -66,7 +67,7 @@ class Service:
 
     def waits(self, job: str) -> bool:
         """Whether a job whose name begins so waits for its time."""
-        with self.engine._queue() as queue:
+        with self.engine.queues.asked() as queue:
             return bool(queue.list_workflows(workflow_id_prefix=job, status="DELAYED"))
 
     def pull_from(self, pacs: str) -> None:

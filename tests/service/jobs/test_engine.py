@@ -25,8 +25,9 @@ from service.errors import OutOfResourcesError, UsageError
 from service.jobs import engine as engine_module
 from service.jobs import workflows
 from service.jobs.delivery import MOST_ATTEMPTS
-from service.jobs.engine import Engine, Role, clock, digest
+from service.jobs.engine import Engine, Role, clock
 from service.jobs.pipeline import run_study
+from service.jobs.queues import CRASHED, digest
 from service.records import OWN_SOURCE, AuditEvent, Observation, Patient, StudyResult
 from service.settings import Settings
 from service.store.deletions import sweep
@@ -219,7 +220,7 @@ def test_a_film_that_ends_the_process_again_and_again_is_given_up(
 ) -> None:
     listener = make("enqueue")
     study = ward.take(film())
-    job_status(tmp_path, study, engine_module.CRASHED)
+    job_status(tmp_path, study, CRASHED)
     assert listener.recover() == 1
     result = ward.index.current_result(study)
     assert result is not None
@@ -523,7 +524,11 @@ def test_a_study_that_is_deleted_while_it_is_judged_ends_without_a_result(
     sweep(ward.index, ward.objects)
     deleted.set()
     job = f"study-{digest(study)}-1"
-    until(lambda: (found := engine._jobs([job]).get(job)) is not None and found.status == "SUCCESS")
+    until(
+        lambda: (
+            (found := engine.queues.jobs([job]).get(job)) is not None and found.status == "SUCCESS"
+        )
+    )
     assert ward.index.results(study) == ()
     assert not [one for one in (tmp_path / "objects").rglob("*") if one.is_file()]
 

@@ -17,11 +17,11 @@ from service.dicom.description import Descriptions
 from service.dicom.keywords import day_of
 from service.dicom.pacs import OfferedFilm, OfferedSeries, OfferedStudy, Question, Take
 from service.errors import CarinaError, DeliveryError, OutOfResourcesError, UsageError
-from service.jobs import engine as engine_module
 from service.jobs import priors
 from service.jobs.engine import Engine
 from service.jobs.pipeline import run_study
 from service.jobs.priors import MOST_ATTEMPTS, Puller
+from service.jobs.queues import CRASHED, digest
 from service.records import AuditEvent, StudyResult
 from service.settings import Settings
 from service.store import retrievals
@@ -393,7 +393,7 @@ def test_a_pacs_that_is_away_is_asked_again_later_by_one_job(
     archive = Archive()
     archive.error = ERRORS[0]
     engine._pacs = archive
-    engine.pull_priors(study, f"priors-{engine_module.digest(study)}-1", 1)
+    engine.pull_priors(study, f"priors-{digest(study)}-1", 1)
     ((name, status),) = jobs(tmp_path)
     assert (name[-2:], status) == ("-2", "DELAYED")
     assert ward.index.audits(actor=retrievals.ACTOR) == ()
@@ -409,7 +409,7 @@ def test_a_pull_that_ends_the_process_again_and_again_is_given_up_and_told(
     with sqlite3.connect(tmp_path / "jobs.sqlite", timeout=30) as held_jobs:
         held_jobs.execute(
             "UPDATE workflow_status SET status = ? WHERE name = 'carina_priors'",
-            (engine_module.CRASHED,),
+            (CRASHED,),
         )
     held_jobs.close()
     engine.recover()
