@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+REST_S = 0.05  # before it is tried again to accept, for want of file descriptors
 _ACCEPTED_AT_ONCE = 64  # then those who speak have their turn
 
 
@@ -68,12 +69,22 @@ class Antechamber:
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 connection, address = self._listening.accept()
-            except OSError:  # none left, or another process was first
+            except (BlockingIOError, ConnectionAbortedError):  # none left, or others were first
+                return
+            except OSError:  # no file descriptor left: the port would stir again and again
+                self._make_room()
                 return
             if len(self._silent) >= self._most:
                 self._hang_up(next(iter(self._silent)))
             self._silent[connection.fileno()] = Caller(connection, address, time.monotonic())
             self._stirring.register(connection, select.EPOLLIN | select.EPOLLRDHUP)
+
+    def _make_room(self) -> None:
+        """Hang up on whoever was silent longest; with nobody there, leave others time to end."""
+        if self._silent:
+            self._hang_up(next(iter(self._silent)))
+        else:
+            time.sleep(REST_S)
 
     def _lose_patience(self) -> None:
         before = time.monotonic() - self._patience_s

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import select
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from typing import NoReturn
 
 import pytest
 
-from service.dicom.antechamber import Antechamber, Caller
+from service.dicom.antechamber import REST_S, Antechamber, Caller
 
 
 @pytest.fixture
@@ -65,3 +70,28 @@ def test_silence_ends_with_patience(port: socket.socket) -> None:
     with closing(Antechamber(port, 10, 0.0)) as antechamber, connected(port) as peer:
         assert spoken(antechamber, looks=3) == []
         assert peer.recv(1) == b""
+
+
+class Exhausted(socket.socket):
+    """A port of a process that has no file descriptor left."""
+
+    def accept(self) -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_without_a_file_descriptor_left_the_silent_give_way_and_nothing_spins(
+    port: socket.socket,
+) -> None:
+    with closing(Antechamber(port, 10, 60.0)) as antechamber, connected(port) as silent:
+        assert spoken(antechamber, looks=3) == []
+        exhausted = Exhausted(fileno=os.dup(port.fileno()))
+        with exhausted, connected(port):
+            antechamber._listening = exhausted
+            antechamber._stirring.modify(port, 0)
+            antechamber._stirring.register(exhausted, select.EPOLLIN)
+            assert antechamber.speaking(0.0) == []
+            assert silent.recv(1) == b""  # hung up on
+            begun = time.monotonic()
+            for _ in range(10):
+                assert antechamber.speaking(0.0) == []
+            assert time.monotonic() - begun >= 10 * REST_S
