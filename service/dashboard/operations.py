@@ -24,6 +24,7 @@ QUEUES: Final = MappingProxyType(
         "carina-studies": "Studies to judge",
         "carina-risks": "Risks to compute",
         "carina-sends": "Reports to make and send",
+        "carina-priors": "Earlier films to ask for",
     }
 )
 WORK: Final = MappingProxyType(
@@ -33,6 +34,7 @@ WORK: Final = MappingProxyType(
         "carina_ward": "computes the risks of the ward",
         "carina_delivery": "makes a report",
         "carina_send": "sends what is due",
+        "carina_priors": "asks the PACS for earlier films",
         "carina_retention": "keeps to the retention rules",
         "carina_tick": "sees to the schedule",
     }

@@ -76,8 +76,12 @@ class Antechamber:
                 return
             if len(self._silent) >= self._most:
                 self._hang_up(next(iter(self._silent)))
+            try:
+                self._stirring.register(connection, select.EPOLLIN | select.EPOLLRDHUP)
+            except OSError:  # the system watches as many as it will
+                connection.close()
+                return
             self._silent[connection.fileno()] = Caller(connection, address, time.monotonic())
-            self._stirring.register(connection, select.EPOLLIN | select.EPOLLRDHUP)
 
     def _make_room(self) -> None:
         """Hang up on whoever was silent longest; with nobody there, leave others time to end."""

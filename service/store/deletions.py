@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, exists, or_, select, update
 
-from service.errors import NotFoundError
+from service.errors import NotFoundError, OutOfResourcesError
 from service.records import AuditEvent, Deletion
 from service.store import outpatients, payloads
 from service.store.database import Database, insert_missing, upsert
@@ -100,14 +100,23 @@ def sweep(index: Deletions, objects: ObjectStore) -> int:
 
     Raises
     ------
-    OutOfResourcesError : the object store is away; the next sweep goes on.
+    OutOfResourcesError : an object could not be deleted; the others were, unless the store is away.
     """
-    count, last = 0, ""
+    count, last, error = 0, "", None
     while keys := index.leftovers(after=last):
+        gone = []
         for key in keys:
-            objects.delete(key)
-        index.forget_leftovers(keys)
-        count, last = count + len(keys), keys[-1]
+            try:
+                objects.delete(key)
+                gone.append(key)
+            except OutOfResourcesError as one:
+                error = one
+        index.forget_leftovers(gone)
+        count, last = count + len(gone), keys[-1]
+        if not gone:  # the store is away
+            break
+    if error is not None:
+        raise error
     return count
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from service.errors import NotFoundError, OutOfResourcesError
 from service.records import OWN_SOURCE, AuditEvent, Delivery, Patient, Study
 from service.store.deletions import sweep
-from service.store.objects import FileObjects
+from service.store.objects import FileObjects, ObjectStore
 
 from .conftest import DAY, NOW, SR, House
 
@@ -138,25 +140,44 @@ def test_a_report_that_was_being_made_does_not_bring_the_study_back(scored: Hous
         scored.index.study("1.1")
 
 
-def test_a_sweep_that_dies_half_way_is_finished_by_the_next(scored: House) -> None:
+class Stubborn(FileObjects):
+    """A store that will not delete some of its objects."""
+
+    def __init__(self, objects: ObjectStore, kept: Container[str]) -> None:
+        self._objects, self._kept = objects, kept
+
+    def delete(self, key: str) -> None:
+        if key in self._kept:
+            raise OutOfResourcesError("expected the store, found none")
+        self._objects.delete(key)
+
+
+def test_an_object_that_cannot_be_deleted_does_not_keep_the_others(scored: House) -> None:
     delete(scored)
-    left = scored.index.leftovers()
+    first, *others = scored.index.leftovers()
+    with pytest.raises(OutOfResourcesError):
+        sweep(scored.index, Stubborn(scored.objects, {first}))
+    assert scored.index.leftovers() == (first,)
+    assert not any(scored.kept(key) for key in others)
+    assert sweep(scored.index, scored.objects) == 1
+    assert not scored.kept(first)
 
-    class Dying(FileObjects):
-        def __init__(self) -> None:
-            self.deleted: list[str] = []
 
+def test_a_store_that_is_away_is_not_asked_for_everything(
+    scored: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete(scored)
+    left, asked = scored.index.leftovers(), []
+    monkeypatch.setattr(scored.index, "leftovers", partial(scored.index.leftovers, 1))
+
+    class Away(Stubborn):
         def delete(self, key: str) -> None:
-            if len(self.deleted) == 2:
-                raise OutOfResourcesError("expected the store, found none")
-            self.deleted.append(key)
-            scored.objects.delete(key)
+            asked.append(key)
+            super().delete(key)
 
     with pytest.raises(OutOfResourcesError):
-        sweep(scored.index, Dying())
-    assert scored.index.leftovers() == left
-    assert sweep(scored.index, scored.objects) == len(left)
-    assert not any(scored.kept(key) for key in left)
+        sweep(scored.index, Away(scored.objects, left))
+    assert asked == [left[0]]
 
 
 def test_a_deletion_that_breaks_leaves_everything(
