@@ -170,7 +170,7 @@ class Ingest:
         kept = self._index.kept_under(header["SOPInstanceUID"])
         again = kept is not None and self._is_same(kept, received)
         sha256 = kept.sha256 if kept and again else received.sha256
-        key = kept.object_key if kept and again else received.keep()
+        key = self._held_again(kept, received) if kept and again else received.keep()
         instance = keywords.instance_of(
             header,
             object_key=key,
@@ -198,6 +198,13 @@ class Ingest:
                 source=source,
             )
         return Taken(outcome, instance.sop_class_uid, instance.sop_instance_uid, instance.study_uid)
+
+    def _held_again(self, kept: Kept, received: Received) -> str:
+        """The key of an object that is known; its bytes are written again where they were lost."""
+        if not self._objects.holds(kept.object_key):
+            self._objects.keep(kept.object_key, received.read())
+            _log.warning("the lost bytes of an object were sent again", object_key=kept.object_key)
+        return kept.object_key
 
     def _is_same(self, kept: Kept, received: Received) -> bool:
         """Whether an object that is kept is this one; STOW-RS and C-STORE differ before it."""

@@ -82,6 +82,19 @@ def test_the_same_object_again_is_success_without_a_second_copy(ward):
     assert len(ward.arrived) == 3  # the first call may have been lost with the process
 
 
+def test_an_object_whose_bytes_were_lost_is_kept_again_when_it_is_sent_again(ward):
+    ds = film()
+    data = as_file(ds)
+    take(ward, data)
+    (file,) = ward.files()
+    file.unlink()
+
+    assert take(ward, data) == "duplicate"
+
+    assert ward.objects.get(ward.index.instance(ds.SOPInstanceUID).object_key) == data
+    assert ward.files() == [file]
+
+
 def test_the_same_object_from_many_senders_at_once_is_kept_once(ward):
     data = as_file(film())
     with ThreadPoolExecutor(8) as senders:
