@@ -34,6 +34,7 @@ from service.store import retrievals
 from service.store.arrival import Kept
 from service.store.index import Index
 from service.store.objects import ObjectStore
+from service.store.soundness import is_sound
 
 Outcome = Literal["stored", "duplicate", "conflict"]
 _MB = 1 << 20
@@ -200,11 +201,18 @@ class Ingest:
         return Taken(outcome, instance.sop_class_uid, instance.sop_instance_uid, instance.study_uid)
 
     def _held_again(self, kept: Kept, received: Received) -> str:
-        """The key of an object that is known; its bytes are written again where they were lost."""
-        if not self._objects.holds(kept.object_key):
+        """The key of an object that is known; bytes that were lost or damaged are written again."""
+        if kept.sha256 == received.sha256 and not self._is_held(kept):
             self._objects.keep(kept.object_key, received.read())
-            _log.warning("the lost bytes of an object were sent again", object_key=kept.object_key)
+            _log.warning("lost bytes were sent again", object_key=kept.object_key)
         return kept.object_key
+
+    def _is_held(self, kept: Kept) -> bool:
+        """Whether the store has an object as it was received: 0x0000 must not rest on the index."""
+        try:
+            return is_sound(self._objects.get(kept.object_key), kept.sha256)
+        except NotFoundError:
+            return False
 
     def _is_same(self, kept: Kept, received: Received) -> bool:
         """Whether an object that is kept is this one; STOW-RS and C-STORE differ before it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from pydicom.uid import (
@@ -82,12 +83,13 @@ def test_the_same_object_again_is_success_without_a_second_copy(ward):
     assert len(ward.arrived) == 3  # the first call may have been lost with the process
 
 
-def test_an_object_whose_bytes_were_lost_is_kept_again_when_it_is_sent_again(ward):
+@pytest.mark.parametrize("lose", [Path.unlink, lambda file: file.write_bytes(b"rot")])
+def test_an_object_whose_bytes_were_lost_is_kept_again_when_it_is_sent_again(ward, lose):
     ds = film()
     data = as_file(ds)
     take(ward, data)
     (file,) = ward.files()
-    file.unlink()
+    lose(file)
 
     assert take(ward, data) == "duplicate"
 
