@@ -27,6 +27,7 @@ from service.dicom.description import Descriptions
 from service.dicom.find import Finder
 from service.dicom.ingest import Ingest
 from service.errors import OutOfResourcesError, UsageError
+from service.farewell import END_S, LINGER_S, end_within
 from service.jobs.engine import Engine
 from service.jobs.engine import Role as Work
 from service.jobs.pipeline import Models, default_models
@@ -122,6 +123,11 @@ class Parts:
         self.decoder.close()
         self.index.close()
 
+    def leave(self) -> None:
+        """Close at the end of the process, which nothing holds up for long."""
+        self.close()
+        end_within(LINGER_S)
+
 
 def build(settings: Settings, role: Work) -> Parts:
     """Open the stores and the jobs for one role of a process; nothing listens yet.
@@ -196,10 +202,11 @@ class Running:
         try:
             self._server.run()
         finally:
+            end_within(END_S)
             try:
                 self._ports.close()
             finally:
-                self._parts.close()
+                self._parts.leave()
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Come back when the pages answer.
@@ -319,14 +326,16 @@ def listen(settings: Settings, stopped: threading.Event) -> None:
             threading.Thread(target=_end_with_parent, args=(stopped,), daemon=True).start()
             _let_lie()
             stopped.wait()
+            end_within(END_S)
             port.stop()
         else:
             ports = Ports(parts)
             _let_lie()
             stopped.wait()
+            end_within(END_S)
             ports.close()
     finally:
-        parts.close()
+        parts.leave()
 
 
 def _end_with_parent(stopped: threading.Event) -> None:
@@ -343,5 +352,6 @@ def work(settings: Settings, stopped: threading.Event) -> None:
     parts.engine.start()
     try:
         stopped.wait()
+        end_within(END_S)
     finally:
-        parts.close()
+        parts.leave()
