@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -294,19 +295,34 @@ def _claim_port(what: str, host: str, port: int, variable: str) -> None:
 
     Raises
     ------
-    UsageError : the port is taken.
+    UsageError : the port is taken, or not for this user or machine.
     """
     if port == 0:
         return
-    with socket.socket() as probe:
+    with socket.socket(listener.family_of(host)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise UsageError(
-                f"expected port {port} free for {what}, found it taken ({error.strerror}): stop "
-                f"the other program or set {variable} to a free port"
-            ) from error
+            raise UsageError(_no_port(what, host, port, variable, error)) from error
+
+
+def _no_port(what: str, host: str, port: int, variable: str, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"expected port {port} free for {what}, found it taken ({error.strerror}): stop "
+            f"the other program or set {variable} to a free port"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            f"expected to open port {port} for {what}, found that this user may not "
+            f"({error.strerror}): ports below 1024 need CAP_NET_BIND_SERVICE; give it, or set "
+            f"{variable} to a higher port"
+        )
+    return (
+        f"expected an address of this machine for {what}, found {host!r} ({error.strerror}): "
+        f"correct {variable.replace('PORT', 'HOST')}"
+    )
 
 
 def start(settings: Settings) -> Running:
