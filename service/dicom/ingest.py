@@ -50,6 +50,7 @@ class Taken:
     sop_class_uid: str
     sop_instance_uid: str
     study_uid: str
+    series_uid: str
 
 
 class Ingest:
@@ -198,7 +199,13 @@ class Ingest:
                 object_key=key,
                 source=source,
             )
-        return Taken(outcome, instance.sop_class_uid, instance.sop_instance_uid, instance.study_uid)
+        return Taken(
+            outcome,
+            instance.sop_class_uid,
+            instance.sop_instance_uid,
+            instance.study_uid,
+            instance.series_uid,
+        )
 
     def _held_again(self, kept: Kept, received: Received) -> str:
         """The key of an object that is known; bytes that were lost or damaged are written again."""

@@ -21,7 +21,13 @@ from service.dicom import bulk_data, dicom_json, multipart, qido, stow, wado
 from service.dicom.description import Descriptions, Look
 from service.dicom.header import read_file_header, with_preamble
 from service.dicom.ingest import Ingest, Taken
-from service.errors import CarinaError, InvalidObjectError, NotFoundError, UsageError
+from service.errors import (
+    CarinaError,
+    InvalidObjectError,
+    NotAcceptableError,
+    NotFoundError,
+    UsageError,
+)
 from service.records import Instance, StudySummary, User
 from service.store.index import Index
 from service.store.objects import ObjectStore
@@ -29,6 +35,7 @@ from service.store.objects import ObjectStore
 PREFIX = "/dicom-web"
 INSTANCE = "/studies/{study_uid}/series/{series_uid}/instances/{sop_instance_uid}"
 PIXEL_DATA = "7FE00010"
+_HEADERS = (dicom_json.MEDIA_TYPE, "application/json")
 _log = structlog.get_logger(__name__)
 
 
@@ -100,6 +107,18 @@ class _Visit:
     def accept(self) -> str:
         """Media types that the client takes."""
         return self.request.headers.get("accept", "").lower()
+
+    def insist_on(self, *kinds: str) -> None:
+        """Look whether the client takes what there is (PS3.18 8.7.4).
+
+        Raises
+        ------
+        NotAcceptableError : it takes none of these media types.
+        """
+        if not wado.accepts(self.accept, kinds):
+            raise NotAcceptableError(
+                f"expected {kinds[0]} to be accepted, found other media types alone; ask for it"
+            )
 
     def query(self) -> qido.Query:
         """What the client searches for."""
@@ -209,6 +228,7 @@ def _store_one(visit: _Visit, ingest: Ingest, data: bytes, study_uid: str) -> st
 
 def _add_search(made: APIRouter, visiting: Any) -> None:
     def search_studies(visit: _Visit = visiting) -> Response:
+        visit.insist_on(*_HEADERS)
         query = visit.query()
         found = qido.find_studies(visit.index, query)
         visit.sees_list("QIDO studies", found)
@@ -251,6 +271,7 @@ def _search(
     visit: _Visit, study_uid: str, describe: qido.Describe, series_uid: str = ""
 ) -> Response:
     """Search below a study, or below every study that the query names."""
+    visit.insist_on(*_HEADERS)
     query = visit.query()
     found = islice(
         _found_below(visit, study_uid, describe, series_uid),
@@ -330,11 +351,13 @@ def _add_retrieve(made: APIRouter, visiting: Any) -> None:
 
 
 def _objects(visit: _Visit, found: list[Instance]) -> Response:
+    visit.insist_on("application/dicom")
     visit.sees(found[0].study_uid, "WADO objects")
     return _multipart(wado.files(visit.objects, found), "application/dicom")
 
 
 def _metadata(visit: _Visit, found: list[Instance]) -> Response:
+    visit.insist_on(*_HEADERS)
     visit.sees(found[0].study_uid, "WADO metadata")
     told, untold = [], []
     for instance in found:
