@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pydicom
 import pytest
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -15,6 +17,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from service.dicom import dicom_json
 from service.dicom.ingest import Ingest
 from service.errors import InvalidObjectError, OutOfResourcesError, TooLargeError
 from tests.service.dicom.conftest import NOW, Ward
@@ -222,6 +225,18 @@ def test_names_in_other_scripts_are_read(ward):
     ds.PatientName = "Yamada^Tarou=山田^太郎"
     take(ward, as_file(ds))
     assert ward.index.patient("P1").name == "Yamada^Tarou=山田^太郎"
+
+
+def test_a_chinese_name_is_read_without_its_escape_sequences(ward):
+    name = b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab="  # as PS3.5 annex K has it
+    ds = film()
+    ds.SpecificCharacterSet = ["", "ISO 2022 IR 58"]
+    ds.PatientName = "X" * len(name)
+    data = as_file(ds).replace(b"X" * len(name), name)
+    take(ward, data)
+    assert ward.index.patient("P1").name == "Zhang^XiaoDong=张^小东="
+    told = dicom_json.of_header(pydicom.dcmread(io.BytesIO(data)))
+    assert told["00100010"]["Value"][0]["Ideographic"] == "张^小东"
 
 
 def test_a_file_without_its_preamble_is_given_one(ward):
