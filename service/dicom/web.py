@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -282,13 +283,21 @@ def _search(
 
 
 def _found(visit: _Visit, found: Iterable[dicom_json.Json]) -> Response:
-    """What a search found; PS3.18 8.3.4.2 wants to be told where names were compared literally."""
-    answer = _json(found)
+    """What a search found, and what PS3.18 8.3.4 wants to be told beside it."""
+    told, warnings = list(found), []
     if visit.request.query_params.get("fuzzymatching", "").lower() == "true":
-        answer.headers["Warning"] = (
+        warnings.append(
             '299 carina "The fuzzymatching parameter is not supported. '
             'Only literal matching has been performed."'
         )
+    if len(told) == qido.MAX_RESULTS:
+        warnings.append(
+            f'299 carina "These are the first {len(told)} results from the offset on. There may '
+            'be additional results that can be requested with offset."'
+        )
+    answer = _json(told)
+    if warnings:
+        answer.headers["Warning"] = ", ".join(warnings)
     return answer
 
 
@@ -301,17 +310,21 @@ def _found_below(
         yield from describe(held, visit.base, visit.look.known, qido.below_study(query))
 
 
-def _studies_below(visit: _Visit, study_uid: str, query: qido.Query) -> list[str]:
-    """The study of the address, or those that the query names; audited."""
+def _studies_below(visit: _Visit, study_uid: str, query: qido.Query) -> Iterator[str]:
+    """The study of the address, or those that the query names, page by page; audited."""
     if study_uid:
-        try:
+        with suppress(NotFoundError):  # PS3.18 10.6.3.1: no match is an empty answer
             visit.sees(study_uid, "QIDO")
-        except NotFoundError:
-            return []  # PS3.18 10.6.3.1: no match is an empty answer
-        return [study_uid]
-    found = qido.find_studies(visit.index, qido.study_part(query))
-    visit.sees_list("QIDO", found)
-    return [one.study.study_uid for one in found]
+            yield study_uid
+        return
+    page = qido.study_part(query)
+    while True:
+        found = qido.find_studies(visit.index, page)
+        visit.sees_list("QIDO", found)
+        yield from (one.study.study_uid for one in found)
+        if len(found) < page.limit:
+            return
+        page = replace(page, offset=page.offset + page.limit)
 
 
 def _add_retrieve(made: APIRouter, visiting: Any) -> None:

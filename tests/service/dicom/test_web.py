@@ -21,7 +21,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from service.dicom import stow
+from service.dicom import qido, stow
 from service.dicom.description import Descriptions
 from service.dicom.objects import severity_report
 from service.errors import TooLargeError, UsageError
@@ -402,6 +402,21 @@ def test_a_page_of_a_search_reads_no_more_headers_than_it_shows(client, monkeypa
         Descriptions, "of", lambda self, one, only=(): read.append(one) or of(self, one, only)
     )
     assert len(client.search_for_instances(limit=2)) == len(read) == 2
+
+
+def test_a_search_that_finds_more_than_is_told_at_once_says_so(session, url, ward, monkeypatch):
+    films = [film() for _ in range(5)]
+    for ds in films:
+        ward.ingest.take(as_file(ds), source="import", actor="X")
+    monkeypatch.setattr(qido, "MAX_RESULTS", 2)
+    for level, key in (("studies", "0020000D"), ("series", "0020000E"), ("instances", "00080018")):
+        found = set()
+        for offset, told in ((0, 2), (2, 2), (4, 1)):
+            answer = session.get(f"{url}/{level}?offset={offset}")
+            assert len(answer.json()) == told
+            assert ("additional results" in answer.headers.get("Warning", "")) is (told == 2)
+            found |= {one[key]["Value"][0] for one in answer.json()}
+        assert len(found) == len(films), level
 
 
 def test_names_that_were_compared_literally_are_told_to_be(session, url):
