@@ -11,7 +11,7 @@ from service.records import AuditEvent
 from service.settings import Settings
 from service.store import backup, soundness
 from service.store.index import Index
-from service.store.objects import open_objects
+from service.store.objects import ObjectStore, open_objects
 
 
 def save(settings: Settings, folder: Path) -> int:
@@ -19,14 +19,15 @@ def save(settings: Settings, folder: Path) -> int:
 
     Raises
     ------
-    UsageError : there is no index, so that nothing would be backed up.
+    UsageError : there is no index, so that nothing would be backed up, or the folder cannot be
+        written.
     """
     _insist_on_index(settings)
     objects = open_objects(
         settings.object_store_url, settings.object_store_endpoint, settings.data_dir / "objects"
     )
     with closing(app.open_index(settings)) as index:
-        made = backup.back_up(index, objects, folder, app.clock())
+        made = _back_up(index, objects, folder)
         index.add_audit(_audit("backup", f"{made.objects} objects"))
     print(
         f"{made.rows['studies']} studies of {made.rows['patients']} patients, {made.objects} "
@@ -39,6 +40,16 @@ def save(settings: Settings, folder: Path) -> int:
     if made.lacking:
         print("carina verify names them")
     return 1 if made.lacking else 0
+
+
+def _back_up(index: Index, objects: ObjectStore, folder: Path) -> backup.Backup:
+    try:
+        return backup.back_up(index, objects, folder, app.clock())
+    except OSError as error:
+        raise UsageError(
+            f"expected a folder for the backup at {folder}, found: {error.strerror}; give one that "
+            "this user may write"
+        ) from error
 
 
 def restore(settings: Settings, folder: Path, *, incomplete: bool = False) -> int:

@@ -99,6 +99,7 @@ def restore(
     InvalidObjectError : an object of the backup is damaged or missing; nothing is in force.
     """
     made = read(folder)
+    index.insist_on_empty()  # before objects are written beside those of another installation
     kept = FileObjects(folder / OBJECTS)
     with tempfile.TemporaryDirectory() as aside:
         # A copy: an older backup is brought to today's schema, and stays what it is.

@@ -220,8 +220,10 @@ def test_a_film_that_the_store_had_lost_before_does_not_hold_back_the_others(kep
 def test_an_unfinished_backup_and_a_full_index_are_refused_with_words(kept, tmp_path):
     index, objects = kept
     backup.back_up(index, objects, tmp_path / "backup", NOW)
+    elsewhere = FileObjects(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="empty index"):
-        backup.restore(tmp_path / "backup", index, objects)
+        backup.restore(tmp_path / "backup", index, elsewhere)
+    assert not (tmp_path / "elsewhere").exists()
     (tmp_path / "backup" / backup.MANIFEST).unlink()
     with pytest.raises(UsageError, match="finished backup"):
         backup.restore(tmp_path / "backup", index, objects)
@@ -268,6 +270,14 @@ def test_a_data_directory_that_is_not_there_is_not_backed_up_as_empty(tmp_path, 
     assert "found none: check --data-dir" in capsys.readouterr().err
     assert not (tmp_path / "typo").exists()
     assert not (tmp_path / "b").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_plainly(kept, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "b"):
+        assert main(["backup", str(folder), "--data-dir", str(tmp_path)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "expected a folder for the backup" in line
 
 
 def test_a_study_that_waited_for_its_result_still_waits(kept, tmp_path):
