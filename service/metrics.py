@@ -16,7 +16,7 @@ _SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 
 RECEIVED = Counter(
     "carina_received_total",
-    "DICOM objects taken in, by way (c-store, stow, import) and outcome",
+    "DICOM objects taken in or refused, by way (c-store, stow, import, pull) and outcome",
     ("way", "outcome"),
     registry=REGISTRY,
 )

@@ -21,7 +21,7 @@ from service.decoding import Decoder, Decoding
 from service.dicom import bulk_data, dicom_json, multipart, qido, stow, wado
 from service.dicom.description import Descriptions, Look
 from service.dicom.header import read_file_header, with_preamble
-from service.dicom.ingest import Ingest, Taken
+from service.dicom.ingest import Ingest, Taken, count
 from service.errors import (
     CarinaError,
     InvalidObjectError,
@@ -214,17 +214,26 @@ async def _store(visit: _Visit, ingest: Ingest, max_bytes: int, study_uid: str) 
 
 def _store_one(visit: _Visit, ingest: Ingest, data: bytes, study_uid: str) -> stow.Refused | Taken:
     """Take one object in; what is wrong with it is the matter of its own entry in the answer."""
-    names, source = ("", ""), f"stow:{visit.user.username}"
+    source = f"stow:{visit.user.username}"
+    data = with_preamble(data)
+    names, of_study = _named(data)
+    if of_study and study_uid not in ("", of_study):
+        count(source, "refused")
+        return stow.other_study(*names)
     try:
-        data = with_preamble(data)
-        header = read_file_header(data)
-        names = (header["SOPClassUID"], header["SOPInstanceUID"])
-        if study_uid not in ("", header["StudyInstanceUID"]):
-            return stow.other_study(*names)
         return ingest.take(data, source=source, actor=visit.user.username, address=visit.address)
     except CarinaError as error:
         _log.warning("object refused", source=source, why=error.message)
         return stow.refusal(error, *names)
+
+
+def _named(data: bytes) -> tuple[tuple[str, str], str]:
+    """SOP class, SOP instance and study of an object; "" where it is none."""
+    try:
+        header = read_file_header(data)
+    except InvalidObjectError:
+        return ("", ""), ""
+    return (header["SOPClassUID"], header["SOPInstanceUID"]), header["StudyInstanceUID"]
 
 
 def _add_search(made: APIRouter, visiting: Any) -> None:

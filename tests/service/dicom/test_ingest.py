@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pydicom
@@ -17,9 +18,10 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from service import metrics
 from service.dicom import dicom_json
 from service.dicom.ingest import Ingest
-from service.errors import InvalidObjectError, OutOfResourcesError, TooLargeError
+from service.errors import CarinaError, InvalidObjectError, OutOfResourcesError, TooLargeError
 from tests.service.dicom.conftest import NOW, Ward
 from tests.service.dicom.films import as_file, film
 
@@ -98,6 +100,35 @@ def test_an_object_whose_bytes_were_lost_is_kept_again_when_it_is_sent_again(war
 
     assert ward.objects.get(ward.index.instance(ds.SOPInstanceUID).object_key) == data
     assert ward.files() == [file]
+
+
+def test_what_becomes_of_each_object_is_counted_by_the_way_it_came(ward, monkeypatch):
+    def counted() -> dict[tuple[str, str], float]:
+        (family,) = metrics.RECEIVED.collect()
+        return {
+            (sample.labels["way"], sample.labels["outcome"]): sample.value
+            for sample in family.samples
+            if sample.name.endswith("_total")
+        }
+
+    def take_by_stow(data: bytes) -> None:
+        with suppress(CarinaError):
+            ward.ingest.take(data, source="stow:ada", actor="ada")
+
+    before, ds = counted(), film()
+    data = as_file(ds)
+    take_by_stow(data)
+    take_by_stow(data)
+    ds.PatientName = "Other"
+    take_by_stow(as_file(ds))
+    take_by_stow(b"no film")
+    take_by_stow(bytes(17 << 20))
+    monkeypatch.setattr(ward.objects, "free_mb", lambda: 0)
+    take_by_stow(as_file(film()))
+    grown = {key[1] for key, value in counted().items() if value == before.get(key, 0) + 1}
+    assert grown == {
+        "stored", "duplicate", "conflict", "refused", "too_large", "out_of_resources",
+    }  # fmt: skip
 
 
 def test_the_same_object_from_many_senders_at_once_is_kept_once(ward):
