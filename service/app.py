@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import logging
 import os
 import signal
@@ -13,14 +14,15 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import structlog
 
-from service import coefficients
+from service import coefficients, metrics
 from service.decoding import Decoder
 from service.dicom import listener
 from service.dicom.commitment import Commitments
@@ -39,6 +41,7 @@ from service.store.objects import ObjectStore, open_objects
 if TYPE_CHECKING:
     from service.web import Server
 
+COUNTS_TOLD_EVERY_S = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -246,10 +249,17 @@ class Ports:
         fd = listening.fileno()
         environment = {**os.environ, **_as_environment(self._settings, fd)}
         command = [sys.executable, "-m", "service", "listen"]
-        # The pipe ends with this process, however it ends: then the listener ends as well.
-        return subprocess.Popen(  # noqa: S603
-            command, env=environment, stdin=subprocess.PIPE, pass_fds=(fd,)
+        # One pipe ends with this process, however it ends: then the listener ends as well. By the
+        # other one it tells what it counts, which nobody could ask it for.
+        child = subprocess.Popen(  # noqa: S603
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=(fd,),
         )
+        threading.Thread(target=hear_counts, args=(child.stdout,), daemon=True).start()
+        return child
 
     def _keep_alive(self) -> None:
         """Start a listener process again that has ended; its connections wait meanwhile."""
@@ -276,6 +286,27 @@ class Ports:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+
+
+def hear_counts(told: IO[bytes]) -> None:
+    """Add what a listener process counts to the metrics of this one, until it ends."""
+    before: dict[str, float] = {}
+    with told:
+        for line in told:
+            try:
+                now = json.loads(line)
+                metrics.add_received(now, before)
+            except (ValueError, TypeError, AttributeError):  # a library printed something
+                continue
+            before = now
+
+
+def _tell_counts(stopped: threading.Event) -> None:
+    """Tell the process that started this listener what it counts."""
+    with suppress(OSError):  # that process is gone
+        while not stopped.wait(COUNTS_TOLD_EVERY_S):
+            print(json.dumps(metrics.received()), flush=True)
+        print(json.dumps(metrics.received()), flush=True)
 
 
 def _as_environment(settings: Settings, listening_fd: int) -> dict[str, str]:
@@ -339,7 +370,8 @@ def listen(settings: Settings, stopped: threading.Event) -> None:
     try:
         if settings.listening_fd >= 0:
             port = parts.open_dicom()
-            threading.Thread(target=_end_with_parent, args=(stopped,), daemon=True).start()
+            for task in (_end_with_parent, _tell_counts):
+                threading.Thread(target=task, args=(stopped,), daemon=True).start()
             _let_lie()
             stopped.wait()
             end_within(END_S)

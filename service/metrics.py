@@ -88,6 +88,23 @@ def show(counts: Mapping[str, int], free_mb: int) -> None:
     FREE_MB.set(free_mb)
 
 
+def received() -> dict[str, float]:
+    """What this process counted of the objects it received, by way and outcome."""
+    (family,) = RECEIVED.collect()
+    return {
+        f"{sample.labels['way']} {sample.labels['outcome']}": sample.value
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
+
+
+def add_received(now: Mapping[str, float], before: Mapping[str, float]) -> None:
+    """Count what another process has received since it was heard before; as of `received`."""
+    for name, value in now.items():
+        way, outcome = name.split(" ")
+        RECEIVED.labels(way, outcome).inc(value - before.get(name, 0.0))
+
+
 def text() -> bytes:
     """Everything in the Prometheus text format."""
     return generate_latest(REGISTRY)
