@@ -104,10 +104,14 @@ def _service(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     for name, what in (
         ("backup", "copy index and objects into a folder; Carina may go on running"),
         ("restore", "bring a backup into an empty data directory and database"),
+        ("verify", "compare every object with the digest it was received with"),
     ):
         keeping = commands.add_parser(name, help=what)
-        keeping.add_argument("folder", type=Path, metavar="FOLDER")
+        if name != "verify":
+            keeping.add_argument("folder", type=Path, metavar="FOLDER")
         keeping.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
+    whole = "bring back what is whole, although objects are damaged or missing"
+    commands.choices["restore"].add_argument("--incomplete", action="store_true", help=whole)
     export = commands.add_parser("export", help="write what readers said, to train on")
     export.add_argument("what", choices=("labels",))
     export.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
@@ -157,6 +161,8 @@ def _dispatch(options: argparse.Namespace) -> int:
         return _run_training(options)
     if options.command in ("patient", "study", "retention"):
         return _run_keeping(options)
+    if options.command in ("backup", "restore", "verify"):
+        return _run_copying(options)
     if options.command == "export":
         return _run_export(options)
     return _run_service(options)
@@ -225,11 +231,6 @@ def _run_service(options: argparse.Namespace) -> int:
         from service.commands import user
 
         return user.run(settings, options)
-    if options.command in ("backup", "restore"):
-        from service.commands import backup
-
-        act = backup.save if options.command == "backup" else backup.restore
-        return act(settings, options.folder)
     if options.command == "migrate":
         return serve.migrate(settings, options.to)
     if options.command == "demo":
@@ -237,6 +238,17 @@ def _run_service(options: argparse.Namespace) -> int:
 
         return demo.run(settings)
     return serve.run(settings, options.command)
+
+
+def _run_copying(options: argparse.Namespace) -> int:
+    from service.commands import backup, serve
+
+    settings = serve.settings_from(options)
+    if options.command == "backup":
+        return backup.save(settings, options.folder)
+    if options.command == "restore":
+        return backup.restore(settings, options.folder, incomplete=options.incomplete)
+    return backup.verify(settings)
 
 
 def _run_keeping(options: argparse.Namespace) -> int:

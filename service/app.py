@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import json
 import logging
 import os
 import signal
@@ -12,14 +14,15 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import structlog
 
-from service import coefficients
+from service import coefficients, metrics
 from service.decoder import Decoder
 from service.dicom import listener
 from service.dicom.commitment import Commitments
@@ -27,6 +30,7 @@ from service.dicom.description import Descriptions
 from service.dicom.find import Finder
 from service.dicom.ingest import Ingest
 from service.errors import OutOfResourcesError, UsageError
+from service.farewell import END_S, LINGER_S, end_within
 from service.jobs.engine import Engine
 from service.jobs.engine import Role as Work
 from service.jobs.pipeline import Models, default_models
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from service.web import Server
 
 LOOK_S = 1.0  # how often it is looked whether the listener processes live
+COUNTS_TOLD_EVERY_S = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -197,10 +202,12 @@ class Running:
         try:
             self._server.run()
         finally:
+            end_within(END_S)
             try:
                 self._ports.close()
             finally:
                 self._parts.close()
+                end_within(LINGER_S)
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Come back when the pages answer.
@@ -239,10 +246,17 @@ class Ports:
         fd = listening.fileno()
         environment = {**os.environ, **_as_environment(self._settings, fd)}
         command = [sys.executable, "-m", "service", "listen"]
-        # The pipe ends with this process, however it ends: then the listener ends as well.
-        return subprocess.Popen(  # noqa: S603
-            command, env=environment, stdin=subprocess.PIPE, pass_fds=(fd,)
+        # One pipe ends with this process, however it ends: then the listener ends as well. By the
+        # other one it tells what it counts, which nobody could ask it for.
+        child = subprocess.Popen(  # noqa: S603
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=(fd,),
         )
+        threading.Thread(target=hear_counts, args=(child.stdout,), daemon=True).start()
+        return child
 
     def _keep_alive(self) -> None:
         """Start a listener process again that has ended; its connections wait meanwhile."""
@@ -275,6 +289,27 @@ class Ports:
                 child.wait()
 
 
+def hear_counts(told: IO[bytes]) -> None:
+    """Add what a listener process counts to the metrics of this one, until it ends."""
+    before: dict[str, float] = {}
+    with told:
+        for line in told:
+            try:
+                now = json.loads(line)
+                metrics.add_received(now, before)
+            except (ValueError, TypeError, AttributeError):  # a library printed something
+                continue
+            before = now
+
+
+def _tell_counts(stopped: threading.Event) -> None:
+    """Tell the process that started this listener what it counts."""
+    with suppress(OSError):  # that process is gone
+        while not stopped.wait(COUNTS_TOLD_EVERY_S):
+            print(json.dumps(metrics.received()), flush=True)
+        print(json.dumps(metrics.received()), flush=True)
+
+
 def _as_environment(settings: Settings, listening_fd: int) -> dict[str, str]:
     """The settings that the command line overrode, for a child; one listener a child."""
     return {
@@ -292,19 +327,34 @@ def _claim_port(what: str, host: str, port: int, variable: str) -> None:
 
     Raises
     ------
-    UsageError : the port is taken.
+    UsageError : the port is taken, or not for this user or machine.
     """
     if port == 0:
         return
-    with socket.socket() as probe:
+    with socket.socket(listener.family_of(host)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise UsageError(
-                f"expected port {port} free for {what}, found it taken ({error.strerror}): stop "
-                f"the other program or set {variable} to a free port"
-            ) from error
+            raise UsageError(_no_port(what, host, port, variable, error)) from error
+
+
+def _no_port(what: str, host: str, port: int, variable: str, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"expected port {port} free for {what}, found it taken ({error.strerror}): stop "
+            f"the other program or set {variable} to a free port"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            f"expected to open port {port} for {what}, found that this user may not "
+            f"({error.strerror}): ports below 1024 need CAP_NET_BIND_SERVICE; give it, or set "
+            f"{variable} to a higher port"
+        )
+    return (
+        f"expected an address of this machine for {what}, found {host!r} ({error.strerror}): "
+        f"correct {variable.replace('PORT', 'HOST')}"
+    )
 
 
 def start(settings: Settings) -> Running:
@@ -321,17 +371,21 @@ def listen(settings: Settings, stopped: threading.Event) -> None:
         parts.engine.start()
         if settings.listening_fd >= 0:
             port = parts.open_dicom()
-            threading.Thread(target=_end_with_parent, args=(stopped,), daemon=True).start()
+            for task in (_end_with_parent, _tell_counts):
+                threading.Thread(target=task, args=(stopped,), daemon=True).start()
             _let_lie()
             stopped.wait()
+            end_within(END_S)
             port.stop()
         else:
             ports = Ports(parts)
             _let_lie()
             stopped.wait()
+            end_within(END_S)
             ports.close()
     finally:
         parts.close()
+    end_within(LINGER_S)
 
 
 def _end_with_parent(stopped: threading.Event) -> None:
@@ -348,5 +402,7 @@ def work(settings: Settings, stopped: threading.Event) -> None:
     try:
         parts.engine.start()
         stopped.wait()
+        end_within(END_S)
     finally:
         parts.close()
+    end_within(LINGER_S)

@@ -25,6 +25,18 @@ class UsageError(CarinaError):
     exit_code = 2
 
 
+class NotAcceptableError(UsageError):
+    """The caller takes none of the media types that there are."""
+
+    http_status = 406
+
+
+class MediaTypeError(UsageError):
+    """The caller sent a media type that is not read here."""
+
+    http_status = 415
+
+
 class NotFoundError(CarinaError):
     """No such patient, study, instance, result or user."""
 

@@ -16,7 +16,7 @@ _SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 
 RECEIVED = Counter(
     "carina_received_total",
-    "DICOM objects taken in, by way (c-store, stow, import) and outcome",
+    "DICOM objects taken in or refused, by way (c-store, stow, import, pull) and outcome",
     ("way", "outcome"),
     registry=REGISTRY,
 )
@@ -86,6 +86,23 @@ def show(counts: Mapping[str, int], free_mb: int) -> None:
     QUEUE_DEPTH.set(counts["studies_pending"])
     LEFTOVERS.set(counts["leftovers"])
     FREE_MB.set(free_mb)
+
+
+def received() -> dict[str, float]:
+    """What this process counted of the objects it received, by way and outcome."""
+    (family,) = RECEIVED.collect()
+    return {
+        f"{sample.labels['way']} {sample.labels['outcome']}": sample.value
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
+
+
+def add_received(now: Mapping[str, float], before: Mapping[str, float]) -> None:
+    """Count what another process has received since it was heard before; as of `received`."""
+    for name, value in now.items():
+        way, outcome = name.split(" ")
+        RECEIVED.labels(way, outcome).inc(value - before.get(name, 0.0))
 
 
 def text() -> bytes:

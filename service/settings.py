@@ -12,6 +12,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\[\]:_-]+$")]
 """Scheme, host and port of a page, as a browser sends them."""
 
+AETitle = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$"),
+]
+"""PS3.5 6.2: 16 characters at most, neither a backslash nor control characters."""
+
+_DATABASES = ("postgresql://", "postgresql+psycopg://", "sqlite://")
+
 
 class Settings(BaseSettings):
     """`CARINA_...` variables; the defaults are the embedded set-up.
@@ -33,8 +41,8 @@ class Settings(BaseSettings):
     )
     dicom_host: str = Field("0.0.0.0", description="address of the DICOM port")  # noqa: S104
     dicom_port: int = Field(11112, ge=0, le=65535, description="port of the DICOM listener")
-    ae_title: str = Field("CARINA", min_length=1, max_length=16, description="called AE title")
-    allowed_ae_titles: tuple[str, ...] = Field((), description="calling AE titles; empty: any")
+    ae_title: AETitle = Field("CARINA", description="called AE title")
+    allowed_ae_titles: tuple[AETitle, ...] = Field((), description="calling AE titles; empty: any")
     dicom_tls_certificate: Path | None = Field(
         None, description="PEM certificate chain of the DICOM port; set: the port speaks TLS alone"
     )
@@ -106,6 +114,16 @@ class Settings(BaseSettings):
         "INFO", pattern="(?i)^(debug|info|warning|error)$",
         description="DEBUG, INFO, WARNING or ERROR",
     )  # fmt: skip
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_known(cls, value: str) -> str:
+        """Insist on a database that Carina speaks to; the value, with its password, is not told."""
+        if value and not value.startswith(_DATABASES):
+            raise ValueError(
+                "expected postgresql://user:password@host/database, found another form"
+            )
+        return value
 
     @field_validator("priors_pacs")
     @classmethod

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from service import app
 from service.errors import InvalidObjectError, TooLargeError, UsageError
@@ -19,6 +23,8 @@ from service.settings import Settings
 from service.store.index import Index
 
 OVERRIDES = ("data_dir", "http_port", "dicom_port")
+_NO_SETTINGS = frozenset({"CARINA_PASSWORD", "CARINA_SHARED_DATA"})  # of `user add`; of the tests
+_LINKED = re.compile(r"CARINA_(SERVICE|PORT)(_\w+)?")  # Kubernetes, of a service named carina
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
@@ -26,8 +32,9 @@ def settings_from(options: argparse.Namespace) -> Settings:
 
     Raises
     ------
-    UsageError : a variable has a value that cannot be.
+    UsageError : a variable has a value that cannot be, or is none of the settings.
     """
+    _insist_on_known(os.environ)
     given: dict[str, Any] = {
         name: getattr(options, name)
         for name in OVERRIDES
@@ -41,6 +48,30 @@ def settings_from(options: argparse.Namespace) -> Settings:
             for one in error.errors(include_input=False, include_url=False)
         )
         raise UsageError(f"expected settings as in docs/settings.md, found {wrong}") from error
+    except SettingsError as error:  # quotes the field, not its value
+        field = re.search(r'field "(\w+)"', str(error))
+        raise UsageError(
+            f"expected CARINA_{field[1].upper() if field else '...'} as a list in JSON, such as "
+            """'["ONE", "TWO"]', found another form"""
+        ) from error
+
+
+def _insist_on_known(environment: Iterable[str]) -> None:
+    """A setting that is misspelt would silently stay at its default.
+
+    Raises
+    ------
+    UsageError : a variable CARINA_... is none of the settings.
+    """
+    known = {f"CARINA_{name.upper()}" for name in Settings.model_fields} | _NO_SETTINGS
+    for name in sorted(environment):
+        if not name.startswith("CARINA_") or name in known or _LINKED.fullmatch(name):
+            continue
+        meant = difflib.get_close_matches(name, known, 1, 0.8)
+        raise UsageError(
+            f"expected the settings of docs/settings.md, found {name}; "
+            + (f"was {meant[0]} meant?" if meant else "take it out of the environment")
+        )
 
 
 def run(settings: Settings, role: str) -> int:

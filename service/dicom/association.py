@@ -16,11 +16,14 @@ import threading
 from contextlib import suppress
 from typing import Any, cast
 
+import structlog
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 
 from service.dicom.transport import ClosingSocket
+
+_log = structlog.get_logger(__name__)
 
 _LOOK_S = 0.25  # how late a timer may be seen to have run out
 _NO_MESSAGE = (None, None)
@@ -125,6 +128,9 @@ class WaitingUpperLayer(DULServiceProvider):
         """Serve the connection until it ends."""
         try:
             super().run()
+        except Exception as error:  # noqa: BLE001
+            # The edge to the network: pynetdicom could not read it, and the connection ends.
+            _log.warning("an association broke on what its peer sent", why=type(error).__name__)
         finally:
             self.bell.take_down()
 
@@ -172,9 +178,17 @@ class WaitingAssociation(Association):
             except queue.Empty:
                 context_id, message = _NO_MESSAGE
             if message is not None:
-                self._serve_request(message, cast(int, context_id))
+                self._serve_or_abort(message, cast(int, context_id))
             if self._has_ended():
                 self.kill()
+
+    def _serve_or_abort(self, message: Any, context_id: int) -> None:
+        """Serve a request; one that cannot be answered would leave its peer waiting."""
+        if message.is_valid_request:
+            self._serve_request(message, context_id)
+            return
+        _log.warning("a request without what it needs ended its association", what=message.msg_type)
+        self.abort()
 
     def _has_ended(self) -> bool:
         """Whether the peer, the network or silence ended it; a release is answered here."""

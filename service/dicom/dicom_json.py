@@ -11,6 +11,8 @@ from typing import Any
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
+import service.dicom.character_sets  # noqa: F401  # how pydicom reads text from now on
+
 MEDIA_TYPE = "application/dicom+json"
 PIXEL_DATA = MappingProxyType({0x7FE00008: "OF", 0x7FE00009: "OD", 0x7FE00010: "OW"})
 """The elements that hold an image, each with the VR that it has where none is told."""

@@ -25,6 +25,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+import service.dicom.character_sets  # noqa: F401  # how pydicom reads text from now on
 from service.errors import InvalidObjectError
 
 # 2.25.<UUID>, made once for Carina (PS3.5 B.2).

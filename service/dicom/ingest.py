@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Literal
 import structlog
 from pydicom.uid import UID
 
+from service import metrics
 from service.dicom import keywords, sop_classes
 from service.dicom.header import (
     Header,
@@ -34,10 +36,12 @@ from service.store import retrievals
 from service.store.arrival import Kept
 from service.store.index import Index
 from service.store.objects import ObjectStore
+from service.store.soundness import is_sound
 
 Outcome = Literal["stored", "duplicate", "conflict"]
 _MB = 1 << 20
 _MOST_META_BYTES = 64 << 10
+_REFUSALS = {OutOfResourcesError: "out_of_resources", TooLargeError: "too_large"}
 _log = structlog.get_logger(__name__)
 
 
@@ -49,6 +53,7 @@ class Taken:
     sop_class_uid: str
     sop_instance_uid: str
     study_uid: str
+    series_uid: str
 
 
 class Ingest:
@@ -117,29 +122,31 @@ class Ingest:
         TooLargeError : beyond the configured bound.
         OutOfResourcesError : disk full, database or queue away; send it again later.
         """
-        received = self._received(data, transfer_syntax_uid)
-        header = received.header
-        _check_identity(header, announced_uid)
-        self._check_disk()
-        asked_for = self._asked_for(header) if pulled else ""
-        taken = self._keep(
-            received,
-            source,
-            asked_for,
-            AuditEvent(
-                at=self._clock(),
-                actor=actor,
-                action="receive",
-                outcome="success",
-                patient_id=keywords.patient_of(header).patient_id,
-                study_uid=header["StudyInstanceUID"],
-                address=address,
-                detail=f"{UID(header['SOPClassUID']).name} from {source}",
-            ),
-        )
-        scored = taken.sop_class_uid in SCORED_CLASSES and source != OWN_SOURCE
-        if scored and taken.outcome != "conflict":
-            self._start(taken.study_uid)
+        with _refusals_counted(source):
+            received = self._received(data, transfer_syntax_uid)
+            header = received.header
+            _check_identity(header, announced_uid)
+            self._check_disk()
+            asked_for = self._asked_for(header) if pulled else ""
+            taken = self._keep(
+                received,
+                source,
+                asked_for,
+                AuditEvent(
+                    at=self._clock(),
+                    actor=actor,
+                    action="receive",
+                    outcome="success",
+                    patient_id=keywords.patient_of(header).patient_id,
+                    study_uid=header["StudyInstanceUID"],
+                    address=address,
+                    detail=f"{UID(header['SOPClassUID']).name} from {source}",
+                ),
+            )
+            scored = taken.sop_class_uid in SCORED_CLASSES and source != OWN_SOURCE
+            if scored and taken.outcome != "conflict":
+                self._start(taken.study_uid)
+        count(source, taken.outcome)
         return taken
 
     def _received(self, data: bytes | Reception, transfer_syntax_uid: str | None) -> Received:
@@ -170,7 +177,7 @@ class Ingest:
         kept = self._index.kept_under(header["SOPInstanceUID"])
         again = kept is not None and self._is_same(kept, received)
         sha256 = kept.sha256 if kept and again else received.sha256
-        key = kept.object_key if kept and again else received.keep()
+        key = self._held_again(kept, received) if kept and again else received.keep()
         instance = keywords.instance_of(
             header,
             object_key=key,
@@ -197,7 +204,27 @@ class Ingest:
                 object_key=key,
                 source=source,
             )
-        return Taken(outcome, instance.sop_class_uid, instance.sop_instance_uid, instance.study_uid)
+        return Taken(
+            outcome,
+            instance.sop_class_uid,
+            instance.sop_instance_uid,
+            instance.study_uid,
+            instance.series_uid,
+        )
+
+    def _held_again(self, kept: Kept, received: Received) -> str:
+        """The key of an object that is known; bytes that were lost or damaged are written again."""
+        if kept.sha256 == received.sha256 and not self._is_held(kept):
+            self._objects.keep(kept.object_key, received.read())
+            _log.warning("lost bytes were sent again", object_key=kept.object_key)
+        return kept.object_key
+
+    def _is_held(self, kept: Kept) -> bool:
+        """Whether the store has an object as it was received: 0x0000 must not rest on the index."""
+        try:
+            return is_sound(self._objects.get(kept.object_key), kept.sha256)
+        except NotFoundError:
+            return False
 
     def _is_same(self, kept: Kept, received: Received) -> bool:
         """Whether an object that is kept is this one; STOW-RS and C-STORE differ before it."""
@@ -235,6 +262,20 @@ class Ingest:
                 f"expected {self._min_free_disk_mb} MB of free disk space, found {free_mb} MB; "
                 "free some space, then send it again"
             )
+
+
+@contextmanager
+def _refusals_counted(source: str) -> Iterator[None]:
+    try:
+        yield
+    except CarinaError as error:
+        count(source, _REFUSALS.get(type(error), "refused"))
+        raise
+
+
+def count(source: str, outcome: str) -> None:
+    """Count what became of an object, by the way it came."""
+    metrics.RECEIVED.labels(source.partition(":")[0], outcome).inc()
 
 
 def _as_file(data_set: bytes, header: Header) -> bytes:

@@ -95,11 +95,20 @@ def open_port(settings: Settings) -> socket.socket:
     ------
     OSError : the port is taken.
     """
+    family = family_of(settings.dicom_host)
     listening = socket.create_server(
-        (settings.dicom_host, settings.dicom_port), backlog=_WAITING_CONNECTIONS
+        (settings.dicom_host, settings.dicom_port),
+        family=family,
+        backlog=_WAITING_CONNECTIONS,
+        dualstack_ipv6=family == socket.AF_INET6,  # as the server of one process has it
     )
     listening.setblocking(False)  # several accept: a connection may be gone before its turn
     return listening
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """IPv6 for an address that is written so, such as `::`; else IPv4."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def serve(
@@ -144,6 +153,7 @@ def serve(
         ssl_context=tls.of_listener(settings),
         evt_handlers=[
             (evt.EVT_REQUESTED, _offer, [asked, commitments]),
+            (evt.EVT_REJECTED, _rejected, [settings]),
             (evt.EVT_C_STORE, _store, [ingest]),
             (evt.EVT_C_FIND, _find, [asked]),
             (evt.EVT_N_ACTION, _commit, [commitments]),
@@ -253,8 +263,11 @@ def _said(event: evt.Event, name: str, most_bytes: int, most_items: int) -> Data
 
 def _calling(event: evt.Event) -> str:
     """AE title of the peer, fit for a log."""
-    title = event.assoc.requestor.ae_title
-    return "".join(letter for letter in title if letter.isprintable()).strip()
+    return _title(event.assoc.requestor.ae_title)
+
+
+def _title(title: str | None) -> str:
+    return "".join(letter for letter in title or "" if letter.isprintable()).strip()
 
 
 def _status(code: int, comment: str = "") -> Dataset:
@@ -295,6 +308,24 @@ def _offer(event: evt.Event, finder: Finder | None, commitments: Commitments | N
 def _context(sop_class: str, transfer_syntaxes: tuple[str, ...]) -> PresentationContext:
     """What is supported of a class; it is only read, so that associations share it."""
     return build_context(sop_class, list(transfer_syntaxes))
+
+
+def _rejected(event: evt.Event, settings: Settings) -> None:
+    """Say who was turned away: the sender's own log seldom tells its user why."""
+    requestor = event.assoc.requestor
+    calling, called = (
+        _calling(event),
+        _title(cast(A_ASSOCIATE, requestor.primitive).called_ae_title),
+    )
+    if called != settings.ae_title.strip():
+        why = "called AE title is not CARINA_AE_TITLE"
+    elif settings.allowed_ae_titles and calling not in settings.allowed_ae_titles:
+        why = "calling AE title is not in CARINA_ALLOWED_AE_TITLES"
+    else:
+        why = "more associations than CARINA_MAX_ASSOCIATIONS"
+    _log.warning(
+        "association rejected", source=calling, called=called, address=requestor.address, why=why
+    )
 
 
 class _PortServer(ThreadedAssociationServer):

@@ -7,7 +7,7 @@ from typing import Any
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from service.errors import TooLargeError, UsageError
+from service.errors import MediaTypeError, TooLargeError, UsageError
 
 _MB = 1 << 20
 
@@ -17,7 +17,7 @@ def boundary_of(content_type: str) -> bytes | None:
 
     Raises
     ------
-    UsageError : the request is neither.
+    MediaTypeError : the request is neither.
     """
     kind, options = parse_options_header(content_type)
     if kind == b"application/dicom":
@@ -25,7 +25,7 @@ def boundary_of(content_type: str) -> bytes | None:
     inner = options.get(b"type", b"application/dicom").lower()
     if kind == b"multipart/related" and inner == b"application/dicom" and options.get(b"boundary"):
         return options[b"boundary"]
-    raise UsageError(
+    raise MediaTypeError(
         'expected multipart/related; type="application/dicom"; boundary=..., or application/dicom, '
         f"found {content_type[:80]!r}"
     )

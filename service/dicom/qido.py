@@ -162,7 +162,7 @@ def instances_json(
 
 
 def study_part(query: Query) -> Query:
-    """The part of a relational query that speaks of studies, for the first 1000 of them."""
+    """The part of a relational query that speaks of studies: the first page of them."""
     matches = {k: v for k, v in query.matches.items() if k in STUDY_FILTERS or k == "StudyDate"}
     return Query(matches, (), MAX_RESULTS, 0)
 

@@ -58,7 +58,8 @@ class Stored:
                 {
                     "ReferencedSOPClassUID": one.sop_class_uid,
                     "ReferencedSOPInstanceUID": one.sop_instance_uid,
-                    "RetrieveURL": f"{self.retrieve_url}/studies/{one.study_uid}",
+                    "RetrieveURL": f"{self.retrieve_url}/studies/{one.study_uid}"
+                    f"/series/{one.series_uid}/instances/{one.sop_instance_uid}",
                 }
             )
             for one in self.taken

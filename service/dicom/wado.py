@@ -12,7 +12,7 @@ from PIL import Image
 
 from models.refusal import Refusal
 from service.decoding import Decoding
-from service.errors import InvalidObjectError, UsageError
+from service.errors import InvalidObjectError, NotAcceptableError
 from service.records import Instance
 from service.store.objects import ObjectStore
 
@@ -141,7 +141,20 @@ def picture_type(accept: str) -> str:
             return kind
         if kind in ("", "*/*", "image/*"):
             return "image/jpeg"
-    raise UsageError("expected image/jpeg or image/png to be accepted, found neither")
+    raise NotAcceptableError("expected image/jpeg or image/png to be accepted, found neither")
+
+
+def accepts(accept: str, kinds: Sequence[str]) -> bool:
+    """Whether a client takes one of these media types, alone or within a multipart message."""
+    return any(_covers(entry, kind) for entry in accept.lower().split(",") for kind in kinds)
+
+
+def _covers(entry: str, kind: str) -> bool:
+    base, *parameters = (part.strip() for part in entry.split(";"))
+    if base in ("multipart/related", "multipart/*"):
+        inner = [part.partition("=")[2].strip('" ') for part in parameters if part[:4] == "type"]
+        base = inner[0] if inner else kind
+    return base in ("", "*/*", kind, f"{kind.partition('/')[0]}/*")
 
 
 def wants_stored(accept: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -21,8 +22,14 @@ from service.decoding import Decoding
 from service.dicom import bulk_data, dicom_json, multipart, qido, stow, wado
 from service.dicom.description import Descriptions, Look
 from service.dicom.header import read_file_header, with_preamble
-from service.dicom.ingest import Ingest, Taken
-from service.errors import CarinaError, InvalidObjectError, NotFoundError, UsageError
+from service.dicom.ingest import Ingest, Taken, count
+from service.errors import (
+    CarinaError,
+    InvalidObjectError,
+    NotAcceptableError,
+    NotFoundError,
+    UsageError,
+)
 from service.records import Instance, StudySummary, User
 from service.store.index import Index
 from service.store.objects import ObjectStore
@@ -30,6 +37,7 @@ from service.store.objects import ObjectStore
 PREFIX = "/dicom-web"
 INSTANCE = "/studies/{study_uid}/series/{series_uid}/instances/{sop_instance_uid}"
 PIXEL_DATA = "7FE00010"
+_HEADERS = (dicom_json.MEDIA_TYPE, "application/json")
 _log = structlog.get_logger(__name__)
 
 
@@ -101,6 +109,18 @@ class _Visit:
     def accept(self) -> str:
         """Media types that the client takes."""
         return self.request.headers.get("accept", "").lower()
+
+    def insist_on(self, *kinds: str) -> None:
+        """Look whether the client takes what there is (PS3.18 8.7.4).
+
+        Raises
+        ------
+        NotAcceptableError : it takes none of these media types.
+        """
+        if not wado.accepts(self.accept, kinds):
+            raise NotAcceptableError(
+                f"expected {kinds[0]} to be accepted, found other media types alone; ask for it"
+            )
 
     def query(self) -> qido.Query:
         """What the client searches for."""
@@ -195,21 +215,31 @@ async def _store(visit: _Visit, ingest: Ingest, max_bytes: int, study_uid: str) 
 
 def _store_one(visit: _Visit, ingest: Ingest, data: bytes, study_uid: str) -> stow.Refused | Taken:
     """Take one object in; what is wrong with it is the matter of its own entry in the answer."""
-    names, source = ("", ""), f"stow:{visit.user.username}"
+    source = f"stow:{visit.user.username}"
+    data = with_preamble(data)
+    names, of_study = _named(data)
+    if of_study and study_uid not in ("", of_study):
+        count(source, "refused")
+        return stow.other_study(*names)
     try:
-        data = with_preamble(data)
-        header = read_file_header(data)
-        names = (header["SOPClassUID"], header["SOPInstanceUID"])
-        if study_uid not in ("", header["StudyInstanceUID"]):
-            return stow.other_study(*names)
         return ingest.take(data, source=source, actor=visit.user.username, address=visit.address)
     except CarinaError as error:
         _log.warning("object refused", source=source, why=error.message)
         return stow.refusal(error, *names)
 
 
+def _named(data: bytes) -> tuple[tuple[str, str], str]:
+    """SOP class, SOP instance and study of an object; "" where it is none."""
+    try:
+        header = read_file_header(data)
+    except InvalidObjectError:
+        return ("", ""), ""
+    return (header["SOPClassUID"], header["SOPInstanceUID"]), header["StudyInstanceUID"]
+
+
 def _add_search(made: APIRouter, visiting: Any) -> None:
     def search_studies(visit: _Visit = visiting) -> Response:
+        visit.insist_on(*_HEADERS)
         query = visit.query()
         found = qido.find_studies(visit.index, query)
         visit.sees_list("QIDO studies", found)
@@ -252,6 +282,7 @@ def _search(
     visit: _Visit, study_uid: str, describe: qido.Describe, series_uid: str = ""
 ) -> Response:
     """Search below a study, or below every study that the query names."""
+    visit.insist_on(*_HEADERS)
     query = visit.query()
     found = islice(
         _found_below(visit, study_uid, describe, series_uid),
@@ -262,13 +293,21 @@ def _search(
 
 
 def _found(visit: _Visit, found: Iterable[dicom_json.Json]) -> Response:
-    """What a search found; PS3.18 8.3.4.2 wants to be told where names were compared literally."""
-    answer = _json(found)
+    """What a search found, and what PS3.18 8.3.4 wants to be told beside it."""
+    told, warnings = list(found), []
     if visit.request.query_params.get("fuzzymatching", "").lower() == "true":
-        answer.headers["Warning"] = (
+        warnings.append(
             '299 carina "The fuzzymatching parameter is not supported. '
             'Only literal matching has been performed."'
         )
+    if len(told) == qido.MAX_RESULTS:
+        warnings.append(
+            f'299 carina "These are the first {len(told)} results from the offset on. There may '
+            'be additional results that can be requested with offset."'
+        )
+    answer = _json(told)
+    if warnings:
+        answer.headers["Warning"] = ", ".join(warnings)
     return answer
 
 
@@ -281,17 +320,21 @@ def _found_below(
         yield from describe(held, visit.base, visit.look.known, qido.below_study(query))
 
 
-def _studies_below(visit: _Visit, study_uid: str, query: qido.Query) -> list[str]:
-    """The study of the address, or those that the query names; audited."""
+def _studies_below(visit: _Visit, study_uid: str, query: qido.Query) -> Iterator[str]:
+    """The study of the address, or those that the query names, page by page; audited."""
     if study_uid:
-        try:
+        with suppress(NotFoundError):  # PS3.18 10.6.3.1: no match is an empty answer
             visit.sees(study_uid, "QIDO")
-        except NotFoundError:
-            return []  # PS3.18 10.6.3.1: no match is an empty answer
-        return [study_uid]
-    found = qido.find_studies(visit.index, qido.study_part(query))
-    visit.sees_list("QIDO", found)
-    return [one.study.study_uid for one in found]
+            yield study_uid
+        return
+    page = qido.study_part(query)
+    while True:
+        found = qido.find_studies(visit.index, page)
+        visit.sees_list("QIDO", found)
+        yield from (one.study.study_uid for one in found)
+        if len(found) < page.limit:
+            return
+        page = replace(page, offset=page.offset + page.limit)
 
 
 def _add_retrieve(made: APIRouter, visiting: Any) -> None:
@@ -331,11 +374,13 @@ def _add_retrieve(made: APIRouter, visiting: Any) -> None:
 
 
 def _objects(visit: _Visit, found: list[Instance]) -> Response:
+    visit.insist_on("application/dicom")
     visit.sees(found[0].study_uid, "WADO objects")
     return _multipart(wado.files(visit.objects, found), "application/dicom")
 
 
 def _metadata(visit: _Visit, found: list[Instance]) -> Response:
+    visit.insist_on(*_HEADERS)
     visit.sees(found[0].study_uid, "WADO metadata")
     told, untold = [], []
     for instance in found:

@@ -11,15 +11,20 @@ from service.jobs.delivery import TAKEN_FOR, failed
 from service.jobs.pipeline import log_failure
 from service.records import Commitment
 from service.store.index import Index
+from service.store.objects import ObjectStore
 
 Report = Callable[[Commitment, Mapping[str, str]], None]
 
 
-def report_due(index: Index, report: Report, now: datetime) -> int:
-    """Answer what is due once; how many nodes took their answer."""
+def report_due(index: Index, objects: ObjectStore, report: Report, now: datetime) -> int:
+    """Answer what is due once; how many nodes took their answer.
+
+    The sender may delete what is said to be kept: so the bytes are looked for as well.
+    """
     reported = 0
     for question in index.take_commitments(now, now + TAKEN_FOR):
-        kept = index.kept_classes([uid for _, uid in question.references])
+        known = index.kept_classes([uid for _, uid in question.references])
+        kept = {uid: kind for uid, (kind, key) in known.items() if objects.holds(key)}
         tried = _try(
             replace(question, attempts=question.attempts + 1, updated_at=now), kept, report
         )

@@ -428,7 +428,7 @@ class Engine:
     def send_due(self) -> int:
         """Try what is due to be sent, answers to storage commitments first: they are small."""
         outbox = self.science.outbox
-        answered = commitment.report_due(self.index, outbox.commit, self.clock())
+        answered = commitment.report_due(self.index, self.objects, outbox.commit, self.clock())
         return answered + delivery.send_due(self.index, self.objects, outbox, self.clock())
 
     def commitment_asked(self, transaction_uid: str) -> None:

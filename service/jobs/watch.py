@@ -56,7 +56,7 @@ class Watch:
         """Look no more."""
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(LOOK_S)  # a silent database would hold it for ever
 
     def _run(self) -> None:
         while not self._closing.wait(LOOK_S):

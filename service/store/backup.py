@@ -7,7 +7,6 @@ the objects after: an object is always durable before the index speaks of it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from service.errors import InvalidObjectError, NotFoundError, UsageError
 from service.store.index import Index
 from service.store.objects import FileObjects, ObjectStore
+from service.store.soundness import is_sound
 
 INDEX, OBJECTS, MANIFEST = "carina.sqlite", "objects", "backup.json"
 
@@ -34,6 +34,7 @@ class Backup:
     objects : how many the index speaks of.
     copied : how many of them this run copied; the others were there from an earlier run.
     missing : how many the index speaks of and the store does not have.
+    damaged : how many the store has with other bytes than were received; they are not copied.
     """
 
     made_at: str
@@ -41,6 +42,12 @@ class Backup:
     objects: int
     copied: int
     missing: int
+    damaged: int = 0  # backups of earlier versions do not tell
+
+    @property
+    def lacking(self) -> int:
+        """How many objects it speaks of and does not hold."""
+        return self.missing + self.damaged
 
 
 def back_up(index: Index, objects: ObjectStore, folder: Path, now: datetime) -> Backup:
@@ -60,8 +67,8 @@ def back_up(index: Index, objects: ObjectStore, folder: Path, now: datetime) -> 
         copy.migrate()
         rows = index.copy_to(copy)
         wanted = dict(copy.object_keys())
-        copied, missing = _copy_objects(objects, kept, wanted)
-    made = Backup(now.isoformat(), rows, len(wanted), copied, missing)
+        copied, missing, damaged = _copy_objects(objects, kept, wanted)
+    made = Backup(now.isoformat(), rows, len(wanted), copied, missing, damaged)
     part.replace(folder / INDEX)
     _remove(part)
     manifest = folder / f"{MANIFEST}.part"
@@ -70,11 +77,21 @@ def back_up(index: Index, objects: ObjectStore, folder: Path, now: datetime) -> 
     return made
 
 
-def restore(folder: Path, index: Index, objects: ObjectStore) -> Backup:
+def restore(
+    folder: Path, index: Index, objects: ObjectStore, *, incomplete: bool = False
+) -> tuple[Backup, int]:
     """Bring a backup into an empty index and its object store, objects first.
 
     Every DICOM object is compared with the digest that the index holds before anything is put in
     force. Studies that wait for their result are worked on at the next start.
+
+    Parameters
+    ----------
+    incomplete : bring back what is whole, although objects are damaged or missing.
+
+    Returns
+    -------
+    The backup, and how many objects it speaks of and did not bring back.
 
     Raises
     ------
@@ -82,15 +99,23 @@ def restore(folder: Path, index: Index, objects: ObjectStore) -> Backup:
     InvalidObjectError : an object of the backup is damaged or missing; nothing is in force.
     """
     made = read(folder)
+    index.insist_on_empty()  # before objects are written beside those of another installation
     kept = FileObjects(folder / OBJECTS)
     with tempfile.TemporaryDirectory() as aside:
         # A copy: an older backup is brought to today's schema, and stays what it is.
         shutil.copy(folder / INDEX, Path(aside) / INDEX)
         with closing(Index(f"sqlite:///{Path(aside) / INDEX}")) as copy:
             copy.migrate()
-            _put_back(kept, objects, dict(copy.object_keys()), made.missing)
+            wanted = dict(copy.object_keys())
+            lost = _put_back(kept, objects, wanted)
+            if lost > made.lacking and not incomplete:
+                raise InvalidObjectError(
+                    f"expected {len(wanted) - made.lacking} whole objects in the backup, found "
+                    f"{len(wanted) - lost}; it is damaged: take another one, or bring back what "
+                    "is whole with --incomplete"
+                )
             copy.copy_to(index)
-    return made
+    return made, lost
 
 
 def read(folder: Path) -> Backup:
@@ -111,42 +136,39 @@ def read(folder: Path) -> Backup:
 
 def _copy_objects(
     source: ObjectStore, target: FileObjects, wanted: dict[str, str]
-) -> tuple[int, int]:
-    """Copy what is not there yet; how many were copied, and how many the source lacks."""
-    copied = missing = 0
-    for key in wanted:
-        if target.path(key) is not None:
-            continue
-        try:
-            target.keep(key, source.get(key))
-            copied += 1
-        except NotFoundError:
-            missing += 1
-    return copied, missing
-
-
-def _put_back(
-    source: FileObjects, target: ObjectStore, wanted: dict[str, str], known_missing: int
-) -> None:
-    """Put the objects of a backup where they were, each compared with its digest."""
-    missing = 0
+) -> tuple[int, int, int]:
+    """Copy what is not there yet; how many were copied, are missing, and are damaged."""
+    copied = missing = damaged = 0
     for key, sha256 in wanted.items():
+        if target.holds(key):
+            continue
         try:
             data = source.get(key)
         except NotFoundError:
             missing += 1
             continue
-        if sha256 and hashlib.sha256(data).hexdigest() != sha256:
-            raise InvalidObjectError(
-                f"expected the object {key} as it was received, found other bytes; the backup is "
-                "damaged: take another one"
-            )
-        target.keep(key, data)
-    if missing > known_missing:
-        raise InvalidObjectError(
-            f"expected {len(wanted) - known_missing} objects in the backup, found "
-            f"{len(wanted) - missing}; it is damaged: take another one"
-        )
+        if is_sound(data, sha256):
+            target.keep(key, data)
+            copied += 1
+        else:
+            damaged += 1
+    return copied, missing, damaged
+
+
+def _put_back(source: FileObjects, target: ObjectStore, wanted: dict[str, str]) -> int:
+    """Put the whole objects of a backup where they were; how many are not among them."""
+    lost = 0
+    for key, sha256 in wanted.items():
+        try:
+            data = source.get(key)
+        except NotFoundError:
+            lost += 1
+            continue
+        if is_sound(data, sha256):
+            target.keep(key, data)
+        else:
+            lost += 1
+    return lost
 
 
 def _remove(part: Path) -> None:

@@ -119,6 +119,13 @@ class Images(Database):
             raise NotFoundError("expected an instance under this SOP Instance UID, found none")
         return payloads.instance(row)
 
+    def under_key(self, object_key: str) -> Instance | None:
+        """Give the object whose bytes lie under a key; None where they are no DICOM object."""
+        query = select(INSTANCES).where(INSTANCES.c.object_key == object_key)
+        with self._read() as connection:
+            row = connection.execute(query).mappings().first()
+        return payloads.instance(row) if row is not None else None
+
     def held(self, sop_instance_uids: Sequence[str]) -> frozenset[str]:
         """Give those of these objects that are kept, in force or aside."""
         query = select(INSTANCES.c.sop_instance_uid).distinct()

@@ -166,6 +166,11 @@ class Index(
             _count_on(target)
         return copied
 
+    def insist_on_empty(self) -> None:
+        """Look whether anything could be copied into this index; UsageError where it has rows."""
+        with self._read() as connection:
+            self._insist_on_empty(connection)
+
     def _insist_on_empty(self, connection: Connection) -> None:
         for table in METADATA.sorted_tables:
             if table is not NEWS_COUNTER and connection.execute(select(table).limit(1)).first():

@@ -224,16 +224,15 @@ class Journal(Database):
             raise NotFoundError("expected a storage commitment of this transaction, found none")
         return payloads.commitment(row)
 
-    def kept_classes(self, sop_instance_uids: Sequence[str]) -> dict[str, str]:
-        """Give the SOP class of each of these instances that is in force."""
-        found: dict[str, str] = {}
+    def kept_classes(self, sop_instance_uids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Give SOP class and object key of each of these instances that is in force."""
+        found: dict[str, tuple[str, str]] = {}
+        said = (INSTANCES.c.sop_instance_uid, INSTANCES.c.sop_class_uid, INSTANCES.c.object_key)
         with self._read() as connection:
             for start in range(0, len(sop_instance_uids), 500):
                 part = sop_instance_uids[start : start + 500]
-                query = select(INSTANCES.c.sop_instance_uid, INSTANCES.c.sop_class_uid).where(
+                query = select(*said).where(
                     INSTANCES.c.sop_instance_uid.in_(part), INSTANCES.c.state != "conflict"
                 )
-                found |= {
-                    row.sop_instance_uid: row.sop_class_uid for row in connection.execute(query)
-                }
+                found |= {uid: (kind, key) for uid, kind, key in connection.execute(query)}
         return found

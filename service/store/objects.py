@@ -58,6 +58,10 @@ class ObjectStore(Protocol):
         """Give the bytes back; NotFoundError for an unknown key."""
         ...
 
+    def holds(self, key: str) -> bool:
+        """Tell whether there are bytes under a key, without reading them."""
+        ...
+
     def path(self, key: str) -> Path | None:
         """Give a local file holding the bytes, where the store has one."""
         ...
@@ -157,6 +161,13 @@ class FileObjects:
             return self._file(key).read_bytes()
         except FileNotFoundError as error:
             raise unknown(key) from error
+        except OSError as error:
+            raise _unusable(error) from error
+
+    def holds(self, key: str) -> bool:
+        """Look for the file of a key."""
+        try:
+            return self.path(key) is not None
         except OSError as error:
             raise _unusable(error) from error
 

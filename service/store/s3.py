@@ -19,6 +19,7 @@ from service.store.objects import UNBOUNDED_MB, Draft, HeldDraft, new_key, unkno
 PATIENCE = Config(
     connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3}
 )
+_NOTHING_THERE = frozenset({"404", "NoSuchKey", "NotFound"})  # HEAD has no body that names it
 
 
 class S3Objects:
@@ -59,6 +60,17 @@ class S3Objects:
             except self._client.exceptions.NoSuchKey as error:
                 raise unknown(key) from error
             return bytes(answer["Body"].read())
+
+    def holds(self, key: str) -> bool:
+        """Ask for what the store says of a key."""
+        with _told_plainly():
+            try:
+                self._client.head_object(Bucket=self._bucket, Key=self._name(key))
+            except ClientError as error:
+                if _what(error) in _NOTHING_THERE:
+                    return False
+                raise
+        return True
 
     def path(self, key: str) -> Path | None:
         """No local file: always None."""

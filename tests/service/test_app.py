@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import socket
 import threading
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +22,7 @@ from service.errors import NotAllowedError, OutOfResourcesError, UsageError
 from service.jobs.engine import Engine
 from service.records import AuditEvent, Role, User
 from service.settings import Settings
+from tests.e2e.node import free_port
 from tests.service.jobs.science import NOW
 
 
@@ -33,6 +37,33 @@ def test_a_port_that_is_taken_is_said_before_anything_is_started(tmp_path: Path,
         with pytest.raises(UsageError, match=f"CARINA_{port.upper()}"):
             app.Running(settings)
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        ({"http_host": "192.0.2.1"}, "CARINA_HTTP_HOST"),  # RFC 5737: nobody's
+        ({"dicom_host": "no such host"}, "CARINA_DICOM_HOST"),
+        ({"dicom_host": "2001:db8::1"}, "CARINA_DICOM_HOST"),  # RFC 3849: nobody's
+    ],
+)
+def test_an_address_of_another_machine_is_not_called_a_port_that_is_taken(
+    tmp_path: Path, chosen: dict[str, str], told: str
+) -> None:
+    ports = {"http_port": free_port(), "dicom_port": free_port()}
+    with pytest.raises(UsageError, match=told):
+        app.Running(Settings(data_dir=tmp_path / "data", **ports, **chosen))
+
+
+def test_a_port_that_the_user_may_not_open_is_not_called_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_arguments: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(socket.socket, "bind", refused)
+    with pytest.raises(UsageError, match="CAP_NET_BIND_SERVICE"):
+        app.Running(Settings(data_dir=tmp_path / "data", http_port=104))
 
 
 def test_a_start_that_fails_lets_go_of_everything(
@@ -82,6 +113,7 @@ class Child:
 
     def __init__(self, *, is_alive: bool) -> None:
         self.poll = lambda: None if is_alive else 9
+        self.stdout = BytesIO()
 
     def terminate(self) -> None: ...
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import metrics
+from service import app, metrics
 from service.store.index import Index
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -41,3 +42,11 @@ def test_the_gauges_repeat_the_index(tmp_path: Path) -> None:
     assert samples["carina_free_megabytes",] == 1234
     assert samples["carina_deliveries", "failed"] == 0
     assert samples["carina_results", "ok"] == 0
+
+
+def test_what_a_listener_process_counts_is_counted_once() -> None:
+    before = metrics.received().get("c-store stored", 0.0)
+    told = io.BytesIO(b'{"c-store stored": 2}\nprinted\n7\n{"c-store stored": 3}\n')
+    app.hear_counts(told)
+    assert metrics.received()["c-store stored"] == before + 3
+    assert told.closed

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from service.__main__ import main
 from service.settings import Settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -74,3 +75,37 @@ def test_a_pacs_has_one_of_two_forms(address: str) -> None:
 def test_a_wrong_setting_ends_the_start(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("CARINA_MIN_FREE_DISK", "5", "CARINA_MIN_FREE_DISK_MB meant?"),
+        ("CARINA_QQQ", "5", "found CARINA_QQQ; take it out"),
+        ("CARINA_ALLOWED_AE_TITLES", "PACS1", "CARINA_ALLOWED_AE_TITLES as a list in JSON"),
+        ("CARINA_ALLOWED_AE_TITLES", '["A_TITLE_TOO_LONG_TO_BE"]', "at most 16 characters"),
+        ("CARINA_AE_TITLE", "a\\b", "CARINA_AE_TITLE"),
+        ("CARINA_DATABASE_URL", "mysql://me:secret@host/x", "expected postgresql://"),
+        ("CARINA_DATABASE_URL", "me:secret@host", "expected postgresql://"),
+    ],
+)
+def test_a_wrong_variable_is_told_in_one_plain_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    told: str,
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert main(["retention", "--dry-run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    assert "secret" not in line
+
+
+def test_what_kubernetes_says_of_a_service_named_carina_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CARINA_PORT_8080_TCP_ADDR", "10.0.0.1")
+    monkeypatch.setenv("CARINA_SERVICE_HOST", "10.0.0.1")
+    assert main(["retention", "--dry-run", "--data-dir", str(tmp_path)]) == 0

@@ -108,7 +108,7 @@ def asked_of(ward, listen):
 
 def answer_due(ward, *nodes: str, at: datetime = NOW) -> int:
     box = default_outbox(Settings(nodes=nodes))
-    return report_due(ward.index, box.commit, at)
+    return report_due(ward.index, ward.objects, box.commit, at)
 
 
 def test_a_node_is_told_that_its_film_is_kept(ward, node, asked_of):
@@ -139,6 +139,23 @@ def test_what_is_missing_and_what_is_of_another_class_is_told_apart(ward, node, 
     assert event_type == SOME_MISSING
     reasons = {item.ReferencedSOPInstanceUID: item.FailureReason for item in told.FailedSOPSequence}
     assert reasons == {"1.2.3.999": NO_SUCH_INSTANCE, ds.SOPInstanceUID: ANOTHER_CLASS}
+
+
+def test_an_object_whose_bytes_were_lost_is_not_said_to_be_kept(ward, node, asked_of):
+    (listener, _), films = asked_of(node.address), [film(), film()]
+    for ds in films:
+        send(as_file(ds), f"CARINA@127.0.0.1:{listener.port}", "PACS")
+    lost, held = (ds.SOPInstanceUID for ds in films)
+    ward.objects.delete(ward.index.instance(lost).object_key)
+    ask(listener.port, question((CR, lost), (CR, held)))
+    answer_due(ward, node.address)
+
+    ((event_type, told),) = node.reports
+    assert event_type == SOME_MISSING
+    assert [item.ReferencedSOPInstanceUID for item in told.ReferencedSOPSequence] == [held]
+    assert [
+        (item.ReferencedSOPInstanceUID, item.FailureReason) for item in told.FailedSOPSequence
+    ] == [(lost, NO_SUCH_INSTANCE)]
 
 
 def test_a_node_that_is_away_or_busy_is_told_later(ward, node, asked_of):
@@ -184,7 +201,7 @@ def test_a_node_that_never_answers_is_given_up_at_last(ward):
     def away(_question, _kept):
         raise DeliveryError("nobody answers")
 
-    report_due(ward.index, away, NOW)
+    report_due(ward.index, ward.objects, away, NOW)
     assert ward.index.commitment("1.2.9").state == "failed"
 
 
@@ -194,7 +211,7 @@ def test_the_same_transaction_again_is_answered_again(ward):
     ward.index.set_commitment(replace(asked, state="reported", attempts=1))
     ward.index.add_commitment(asked, ward.audit())
     told = []
-    assert report_due(ward.index, lambda *said: told.append(said), NOW) == 1
+    assert report_due(ward.index, ward.objects, lambda *said: told.append(said), NOW) == 1
     assert told[0][0].references == ((CR, "1.2.3"),)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
+import pydicom
 import pytest
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -14,8 +18,10 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from service import metrics
+from service.dicom import dicom_json
 from service.dicom.ingest import Ingest
-from service.errors import InvalidObjectError, OutOfResourcesError, TooLargeError
+from service.errors import CarinaError, InvalidObjectError, OutOfResourcesError, TooLargeError
 from tests.service.dicom.conftest import NOW, Ward
 from tests.service.dicom.films import as_file, film
 
@@ -80,6 +86,42 @@ def test_the_same_object_again_is_success_without_a_second_copy(ward):
 
     assert len(ward.files()) == 1
     assert len(ward.arrived) == 3  # the first call may have been lost with the process
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, lambda file: file.write_bytes(b"rot")])
+def test_an_object_whose_bytes_were_lost_is_kept_again_when_it_is_sent_again(ward, lose):
+    ds = film()
+    data = as_file(ds)
+    take(ward, data)
+    (file,) = ward.files()
+    lose(file)
+
+    assert take(ward, data) == "duplicate"
+
+    assert ward.objects.get(ward.index.instance(ds.SOPInstanceUID).object_key) == data
+    assert ward.files() == [file]
+
+
+def test_what_becomes_of_each_object_is_counted_by_the_way_it_came(ward, monkeypatch):
+    def take_by_stow(data: bytes) -> None:
+        with suppress(CarinaError):
+            ward.ingest.take(data, source="stow:ada", actor="ada")
+
+    before, ds = metrics.received(), film()
+    data = as_file(ds)
+    take_by_stow(data)
+    take_by_stow(data)
+    ds.PatientName = "Other"
+    take_by_stow(as_file(ds))
+    take_by_stow(b"no film")
+    take_by_stow(bytes(17 << 20))
+    monkeypatch.setattr(ward.objects, "free_mb", lambda: 0)
+    take_by_stow(as_file(film()))
+    counted = metrics.received()
+    assert {name for name in counted if counted[name] == before.get(name, 0) + 1} == {
+        "stow stored", "stow duplicate", "stow conflict", "stow refused", "stow too_large",
+        "stow out_of_resources",
+    }  # fmt: skip
 
 
 def test_the_same_object_from_many_senders_at_once_is_kept_once(ward):
@@ -207,6 +249,18 @@ def test_names_in_other_scripts_are_read(ward):
     ds.PatientName = "Yamada^Tarou=山田^太郎"
     take(ward, as_file(ds))
     assert ward.index.patient("P1").name == "Yamada^Tarou=山田^太郎"
+
+
+def test_a_chinese_name_is_read_without_its_escape_sequences(ward):
+    name = b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab="  # as PS3.5 annex K has it
+    ds = film()
+    ds.SpecificCharacterSet = ["", "ISO 2022 IR 58"]
+    ds.PatientName = "X" * len(name)
+    data = as_file(ds).replace(b"X" * len(name), name)
+    take(ward, data)
+    assert ward.index.patient("P1").name == "Zhang^XiaoDong=张^小东="
+    told = dicom_json.of_header(pydicom.dcmread(io.BytesIO(data)))
+    assert told["00100010"]["Value"][0]["Ideographic"] == "张^小东"
 
 
 def test_a_file_without_its_preamble_is_given_one(ward):

@@ -20,6 +20,7 @@ from pydicom.uid import (
     JPEGLosslessSV1,
 )
 from pynetdicom import AE, build_context
+from structlog.testing import capture_logs
 
 from service.dicom import listener as listener_module
 from service.dicom.deliver import echo, send
@@ -28,6 +29,7 @@ from service.errors import DeliveryError
 from service.settings import Settings
 from tests.service.dicom.films import as_file, film
 from tests.service.dicom.hostile import association_request
+from tests.service.dicom.wire import Wire, command, cut, data_set, pdu
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
@@ -138,6 +140,61 @@ def test_only_the_called_title_and_the_allowed_callers_get_an_association(listen
         echo(destination(listener), "STRANGER")
     with pytest.raises(DeliveryError, match="rejected"):
         echo(destination(listener, "OTHER"), "MODALITY1")
+
+
+@pytest.mark.parametrize(
+    ("called", "calling", "why"),
+    [
+        ("OTHER", "MODALITY1", "called AE title is not CARINA_AE_TITLE"),
+        ("CARINA", "STRANGER", "calling AE title is not in CARINA_ALLOWED_AE_TITLES"),
+    ],
+)
+def test_who_is_turned_away_and_why_is_in_the_log(listen, called, calling, why):
+    listener = listen(allowed_ae_titles=("MODALITY1",))
+
+    def is_told() -> bool:
+        return any(line["event"] == "association rejected" for line in log)
+
+    with capture_logs() as log:
+        with pytest.raises(DeliveryError, match="rejected"):
+            echo(destination(listener, called), calling)
+        assert eventually(is_told)
+    (told,) = (line for line in log if line["event"] == "association rejected")
+    assert (told["source"], told["called"], told["why"]) == (calling, called, why)
+    assert told["address"] == "127.0.0.1"
+
+
+def test_a_listener_speaks_ipv6_where_its_address_is_of_that_kind(listen):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("left out: this machine has no IPv6")
+    listener = listen(dicom_host="::1")
+    assoc = AE("TESTER").associate(
+        "::1", listener.port, [build_context("1.2.840.10008.1.1")], ae_title="CARINA"
+    )
+    assert assoc.is_established
+    assert assoc.send_c_echo().Status == 0x0000
+    assoc.release()
+
+
+@pytest.mark.parametrize("lacking", ["MessageID", "AffectedSOPClassUID", "AffectedSOPInstanceUID"])
+def test_a_request_that_cannot_be_answered_ends_its_association_at_once(ward, listen, lacking):
+    listener, ds = listen(), film()
+    with Wire(listener) as wire:
+        wire.send(pdu(command(ds, without=lacking)), pdu(*cut(data_set(ds), [])))
+        assert wire.ending()[:1] == b"\7"  # A-ABORT
+    assert ward.files() == []
+    assert answers(listener)
+
+
+def test_a_command_that_is_none_ends_its_association_in_one_line_of_the_log(listen):
+    listener, ds = listen(), film()
+    with capture_logs() as log, Wire(listener) as wire:
+        wire.send(pdu(command(ds, CommandField=0x7777)))
+        wire.ending()
+    assert [line["event"] for line in log] == ["an association broke on what its peer sent"]
+    assert answers(listener)
 
 
 def test_every_storage_class_and_transfer_syntax_is_accepted(listen):

@@ -21,7 +21,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from service.dicom import stow
+from service.dicom import qido, stow
 from service.dicom.description import Descriptions
 from service.dicom.objects import severity_report
 from service.errors import TooLargeError, UsageError
@@ -235,7 +235,7 @@ def test_a_film_is_rendered_as_jpeg_and_png_of_a_size(client, session, url):
     png = Image.open(io.BytesIO(answer.content))
     assert (png.format, png.size) == ("PNG", (160, 128))
     assert session.get(path + "?viewport=0,0").status_code == 422
-    assert session.get(path, headers={"Accept": "image/gif"}).status_code == 422
+    assert session.get(path, headers={"Accept": "image/gif"}).status_code == 406
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, ExplicitVRBigEndian])
@@ -326,19 +326,52 @@ def test_an_object_of_another_study_is_not_stored_under_this_one(ward, session, 
 
 
 def test_requests_of_another_form_are_refused_in_plain_words(session, url):
-    for kind, data in (
-        ("application/json", b"{}"),
-        ("multipart/related", body(b"x")),
-        (TYPE, b""),
-        (TYPE, body(b"x")[:-9]),
-        (TYPE, b"--wrong\r\n\r\n"),
-        (TYPE, f"--{BOUNDARY}--\r\n".encode()),
-        ('multipart/related; type="application/dicom+json"; boundary=x', b"--x--"),
-        (f"multipart/related; boundary={'x' * 500}", b"--x--"),
+    for kind, data, status in (
+        ("application/json", b"{}", 415),
+        ("multipart/related", body(b"x"), 415),
+        (TYPE, b"", 422),
+        (TYPE, body(b"x")[:-9], 422),
+        (TYPE, b"--wrong\r\n\r\n", 422),
+        (TYPE, f"--{BOUNDARY}--\r\n".encode(), 422),
+        ('multipart/related; type="application/dicom+json"; boundary=x', b"--x--", 415),
+        (f"multipart/related; boundary={'x' * 500}", b"--x--", 422),
     ):
         answer = session.post(f"{url}/studies", data=data, headers={"Content-Type": kind})
-        assert answer.status_code == 422, kind
+        assert answer.status_code == status, kind
         assert answer.json()["message"].startswith("expected"), kind
+
+
+def test_an_object_that_was_stored_is_retrieved_where_the_answer_says(session, url):
+    answer = session.post(
+        f"{url}/studies", data=as_file(film()), headers={"Content-Type": "application/dicom"}
+    )
+    (stored,) = answer.json()["00081199"]["Value"]
+    (address,) = stored["00081190"]["Value"]
+    found = session.get(f"{address}/metadata").json()
+    assert [one["00080018"] for one in found] == [stored["00081155"]]
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "status"),
+    [
+        ("", "", 200),
+        ("", "*/*", 200),
+        ("", 'multipart/related; type="application/dicom"; transfer-syntax=*', 200),
+        ("", "text/html, application/*;q=0.5", 200),
+        ("", "application/json", 406),
+        ("", 'multipart/related; type="application/octet-stream"', 406),
+        ("/metadata", "application/dicom+json", 200),
+        ("/metadata", "application/json", 200),
+        ("/metadata", 'multipart/related; type="application/dicom+xml"', 406),
+        ("/series", "application/dicom+xml", 406),
+        ("/instances", "text/html", 406),
+    ],
+)
+def test_who_takes_none_of_the_media_types_is_told_so(session, url, ward, path, accept, status):
+    ds = film()
+    ward.ingest.take(as_file(ds), source="import", actor="X")
+    address = f"{url}/studies/{ds.StudyInstanceUID}{path}"
+    assert session.get(address, headers={"Accept": accept}).status_code == status
 
 
 def test_a_request_beyond_the_bound_is_refused(ward, session, url):
@@ -369,6 +402,21 @@ def test_a_page_of_a_search_reads_no_more_headers_than_it_shows(client, monkeypa
         Descriptions, "of", lambda self, one, only=(): read.append(one) or of(self, one, only)
     )
     assert len(client.search_for_instances(limit=2)) == len(read) == 2
+
+
+def test_a_search_that_finds_more_than_is_told_at_once_says_so(session, url, ward, monkeypatch):
+    films = [film() for _ in range(5)]
+    for ds in films:
+        ward.ingest.take(as_file(ds), source="import", actor="X")
+    monkeypatch.setattr(qido, "MAX_RESULTS", 2)
+    for level, key in (("studies", "0020000D"), ("series", "0020000E"), ("instances", "00080018")):
+        found = set()
+        for offset, told in ((0, 2), (2, 2), (4, 1)):
+            answer = session.get(f"{url}/{level}?offset={offset}")
+            assert len(answer.json()) == told
+            assert ("additional results" in answer.headers.get("Warning", "")) is (told == 2)
+            found |= {one[key]["Value"][0] for one in answer.json()}
+        assert len(found) == len(films), level
 
 
 def test_names_that_were_compared_literally_are_told_to_be(session, url):

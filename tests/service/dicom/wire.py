@@ -87,8 +87,8 @@ def fragment(value: bytes, control: int, context_id: int = _CONTEXT) -> bytes:
     return struct.pack(">LBB", len(value) + 2, context_id, control) + value
 
 
-def command(ds: Dataset) -> bytes:
-    """The whole command of a C-STORE request, as one fragment."""
+def command(ds: Dataset, without: str = "", **other: int) -> bytes:
+    """The whole command of a C-STORE request, as one fragment; with other elements, or one less."""
     request, message = C_STORE(), C_STORE_RQ()
     request.MessageID, request.Priority = 1, 2
     request.AffectedSOPClassUID = ds.SOPClassUID
@@ -96,6 +96,9 @@ def command(ds: Dataset) -> bytes:
     message.primitive_to_message(request)
     message.command_set.CommandDataSetType = 1
     message.command_set.CommandGroupLength = 0
+    message.command_set.update(other)
+    if without:
+        del message.command_set[without]
     return fragment(encode(message.command_set, True, True) or b"", COMMAND | LAST)
 
 

@@ -146,6 +146,55 @@ def test_a_damaged_object_is_found_before_anything_is_in_force(kept, tmp_path):
     target.close()
 
 
+def test_a_damaged_backup_is_brought_back_as_far_as_it_is_whole_where_that_is_asked_for(
+    kept, tmp_path
+):
+    index, objects = kept
+    whole = film(index, objects, 2)
+    backup.back_up(index, objects, tmp_path / "backup", NOW)
+    damaged = index.instance("1.2.1.1")
+    (tmp_path / "backup" / "objects" / damaged.object_key).write_bytes(b"other")
+    target, there = empty(tmp_path), FileObjects(tmp_path / "n")
+    _, lost = backup.restore(tmp_path / "backup", target, there, incomplete=True)
+    assert lost == 1
+    assert target.counts()["studies"] == 2
+    assert there.holds(whole.object_key)
+    assert not there.holds(damaged.object_key)
+    target.close()
+
+
+def test_a_film_that_the_store_has_damaged_is_told_of_and_spoils_no_backup(kept, tmp_path):
+    index, objects = kept
+    damaged = film(index, objects, 2)
+    objects.keep(damaged.object_key, b"rot")
+    made = backup.back_up(index, objects, tmp_path / "backup", NOW)
+    assert (made.copied, made.missing, made.damaged) == (3, 0, 1)
+    target = empty(tmp_path)
+    _, lost = backup.restore(tmp_path / "backup", target, FileObjects(tmp_path / "n"))
+    assert lost == 1
+    assert target.counts()["studies"] == 2
+    target.close()
+
+
+def test_every_object_that_is_not_as_it_was_received_is_named(tmp_path, capsys):
+    data = tmp_path / "data"
+    index, objects = Index(f"sqlite:///{data / 'carina.sqlite'}"), FileObjects(data / "objects")
+    index.migrate()
+    lost, damaged, _ = (film(index, objects, number) for number in range(3))
+    assert main(["verify", "--data-dir", str(data)]) == 0
+    objects.delete(lost.object_key)
+    objects.keep(damaged.object_key, b"rot")
+    objects.delete(index.current_result("1.2.2").artifacts["film"])
+    capsys.readouterr()
+    assert main(["verify", "--data-dir", str(data)]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert f"lost: object 1.2.0.1 of study 1.2.0 ({lost.object_key})" in told
+    assert f"damaged: object 1.2.1.1 of study 1.2.1 ({damaged.object_key})" in told
+    assert any(line.startswith("lost: picture or mask") for line in told)
+    assert told[-1] == "6 objects read, 3 of them lost or damaged"
+    index.close()
+
+
 def test_an_object_that_was_lost_after_the_backup_is_missed(kept, tmp_path):
     index, objects = kept
     backup.back_up(index, objects, tmp_path / "backup", NOW)
@@ -171,8 +220,10 @@ def test_a_film_that_the_store_had_lost_before_does_not_hold_back_the_others(kep
 def test_an_unfinished_backup_and_a_full_index_are_refused_with_words(kept, tmp_path):
     index, objects = kept
     backup.back_up(index, objects, tmp_path / "backup", NOW)
+    elsewhere = FileObjects(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="empty index"):
-        backup.restore(tmp_path / "backup", index, objects)
+        backup.restore(tmp_path / "backup", index, elsewhere)
+    assert not (tmp_path / "elsewhere").exists()
     (tmp_path / "backup" / backup.MANIFEST).unlink()
     with pytest.raises(UsageError, match="finished backup"):
         backup.restore(tmp_path / "backup", index, objects)
@@ -219,6 +270,14 @@ def test_a_data_directory_that_is_not_there_is_not_backed_up_as_empty(tmp_path, 
     assert "found none: check --data-dir" in capsys.readouterr().err
     assert not (tmp_path / "typo").exists()
     assert not (tmp_path / "b").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_plainly(kept, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "b"):
+        assert main(["backup", str(folder), "--data-dir", str(tmp_path)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "expected a folder for the backup" in line
 
 
 def test_a_study_that_waited_for_its_result_still_waits(kept, tmp_path):

@@ -590,7 +590,9 @@ def test_a_commitment_is_taken_by_one_worker_and_comes_back_as_it_went_in(index:
 def test_only_what_is_in_force_counts_as_kept(filled: Index) -> None:
     aside = replace(FILM, sha256="1" * 64, object_key="ab/cd/9", sop_class_uid=GSPS)
     filled.add_instance(aside, STUDY, PATIENT, AUDIT)
-    assert filled.kept_classes([FILM.sop_instance_uid, "1.2.3.999"]) == {FILM.sop_instance_uid: CR}
+    assert filled.kept_classes([FILM.sop_instance_uid, "1.2.3.999"]) == {
+        FILM.sop_instance_uid: (CR, FILM.object_key)
+    }
 
 
 def test_counts_tell_what_is_kept_and_what_waits(filled: Index) -> None:

@@ -73,6 +73,13 @@ def test_a_file_system_without_unnamed_files_keeps_drafts_all_the_same(
     assert objects.get(draft.keep()) == b"film"
 
 
+def test_a_key_is_held_until_it_is_deleted(objects: ObjectStore) -> None:
+    key = objects.put(b"film", ".dcm")
+    assert objects.holds(key)
+    objects.delete(key)
+    assert not objects.holds(key)
+
+
 def test_the_same_bytes_twice_have_two_keys(objects: ObjectStore) -> None:
     first, second = objects.put(b"film", ".dcm"), objects.put(b"film", ".dcm")
     assert first != second
