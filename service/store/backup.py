@@ -8,6 +8,7 @@ the objects after: an object is always durable before the index speaks of it.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from contextlib import closing
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from service.errors import InvalidObjectError, NotFoundError, UsageError
 from service.store.index import Index
-from service.store.objects import FileObjects, ObjectStore
+from service.store.objects import FileObjects, ObjectStore, sync_folder
 from service.store.soundness import is_sound
 
 INDEX, OBJECTS, MANIFEST = "carina.sqlite", "objects", "backup.json"
@@ -69,11 +70,11 @@ def back_up(index: Index, objects: ObjectStore, folder: Path, now: datetime) -> 
         wanted = dict(copy.object_keys())
         copied, missing, damaged = _copy_objects(objects, kept, wanted)
     made = Backup(now.isoformat(), rows, len(wanted), copied, missing, damaged)
-    part.replace(folder / INDEX)
+    _put_in_force(part, folder / INDEX)
     _remove(part)
     manifest = folder / f"{MANIFEST}.part"
     manifest.write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
-    manifest.replace(folder / MANIFEST)
+    _put_in_force(manifest, folder / MANIFEST)
     return made
 
 
@@ -169,6 +170,14 @@ def _put_back(source: FileObjects, target: ObjectStore, wanted: dict[str, str]) 
         else:
             lost += 1
     return lost
+
+
+def _put_in_force(part: Path, target: Path) -> None:
+    """Give a written file its name, so that both outlast a loss of power."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(target)
+    sync_folder(target.parent)
 
 
 def _remove(part: Path) -> None:

@@ -153,7 +153,7 @@ class FileObjects:
         if folder != self._root:
             self._make_folder(folder.parent)
         folder.mkdir(parents=True, exist_ok=True)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
 
     def get(self, key: str) -> bytes:
         """Read the file of a key."""
@@ -230,7 +230,7 @@ class _UnnamedFile:
                 return self._key
             try:
                 os.fsync(self._fd)
-                _sync_folder(self._target.parent)
+                sync_folder(self._target.parent)
             except OSError:
                 with suppress(OSError):
                     self._target.unlink(missing_ok=True)
@@ -289,7 +289,7 @@ def _write_durably(target: Path, data: bytes | memoryview) -> None:
             # the key from the index, which speaks of it only after this.
             written = written.rename(target)
             os.fsync(file.fileno())
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError:
         with suppress(OSError):
             written.unlink(missing_ok=True)
@@ -302,7 +302,8 @@ def _write(fd: int, data: bytes | memoryview) -> None:
         left = left[os.write(fd, left[:_AT_ONCE]) :]
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
