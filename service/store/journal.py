@@ -17,7 +17,7 @@ from sqlalchemy import (
     update,
 )
 
-from service.errors import NotFoundError
+from service.errors import NotFoundError, UsageError
 from service.records import AuditEvent, Commitment, Delivery, NewsEvent
 from service.store import payloads
 from service.store.database import Database, insert_missing, upsert
@@ -196,9 +196,22 @@ class Journal(Database):
             return tuple(payloads.delivery(row) for row in connection.execute(query).mappings())
 
     def add_commitment(self, commitment: Commitment, audit: AuditEvent) -> None:
-        """Take a question in; the same transaction again is asked anew."""
+        """Take a question in; the same transaction again is asked anew.
+
+        Raises
+        ------
+        UsageError : another node has asked under this Transaction UID, and waits for its answer.
+        """
         values = payloads.columns(commitment) | {"due_at": commitment.updated_at}
+        asked = select(COMMITMENTS.c.ae_title).where(
+            COMMITMENTS.c.transaction_uid == commitment.transaction_uid
+        )
         with self._write() as connection:
+            if connection.execute(asked).scalar() not in (None, commitment.ae_title):
+                raise UsageError(
+                    "expected a Transaction UID of this node's own, found another node's; make "
+                    "a new one"
+                )
             upsert(connection, COMMITMENTS, [values])
             write_audit(connection, audit)
 

@@ -26,7 +26,7 @@ from service.dicom.commitment import (
     event_of,
 )
 from service.dicom.deliver import send
-from service.errors import DeliveryError, OutOfResourcesError
+from service.errors import DeliveryError, OutOfResourcesError, UsageError
 from service.jobs.commitment import report_due
 from service.jobs.delivery import MOST_ATTEMPTS, default_outbox
 from service.records import Commitment
@@ -203,6 +203,14 @@ def test_a_node_that_never_answers_is_given_up_at_last(ward):
 
     report_due(ward.index, ward.objects, away, NOW)
     assert ward.index.commitment("1.2.9").state == "failed"
+
+
+def test_a_node_does_not_take_the_question_of_another(ward):
+    asked = Commitment("2.25.1", "ARCHIVE", (("1.2", "1.2.3"),), "waiting", 0, NOW)
+    ward.index.add_commitment(asked, ward.audit())
+    with pytest.raises(UsageError, match="another node"):
+        ward.index.add_commitment(replace(asked, ae_title="OTHER", references=()), ward.audit())
+    assert ward.index.commitment("2.25.1") == asked
 
 
 def test_the_same_transaction_again_is_answered_again(ward):
