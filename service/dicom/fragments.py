@@ -58,8 +58,8 @@ class MessageBudget:
 class BoundedSocket(WaitingSocket):
     """Counts what it receives, and gives it as a whole or in pieces.
 
-    Amid a film it receives as much as there is: to ask for each header of a PDU and of a fragment
-    on its own takes a twentieth longer.
+    Amid a film it receives as much as there is, and does not ask for each header of a PDU and of a
+    fragment on its own.
     """
 
     budget: MessageBudget
