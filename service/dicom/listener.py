@@ -130,8 +130,8 @@ def serve(
     OSError : the port is taken.
     UsageError : TLS is configured with files that cannot be used.
     """
-    # Else each UID that a sender proposes, hundreds of them, is matched several times, and what does
-    # not fit is told to a log.
+    # Else each UID that a sender proposes, hundreds of them, is matched several times, and what
+    # does not fit is told to a log.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     _config.LOG_HANDLER_LEVEL = "none"  # else each message is formatted, patient data included
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False  # as above
