@@ -190,7 +190,8 @@ def _store(event: evt.Event, ingest: Ingest) -> Dataset | int:
             pulled=_is_moved_by_us(event, request),
         )
     except CarinaError as error:
-        _log.warning("object refused", source=calling, status=error.dicom_status, why=error.message)
+        status = f"0x{error.dicom_status:04X}"
+        _log.warning("object refused", source=calling, status=status, why=error.message)
         return _status(error.dicom_status, error.message)
     except Exception:  # noqa: BLE001
         # The edge to the network: the sender keeps the object, the traceback is for us.
