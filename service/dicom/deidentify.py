@@ -145,7 +145,7 @@ def deidentified(data: bytes, patient: str, key: bytes) -> Deidentified:
 
     Raises
     ------
-    Refusal : it cannot be read, or not written again.
+    Refusal : it cannot be read, holds no pixels, or cannot be written again.
     InvalidObjectError : it says that identifying text is burned into its pixels.
     """
     source = with_transfer_syntax(parse(data))
@@ -154,6 +154,8 @@ def deidentified(data: bytes, patient: str, key: bytes) -> Deidentified:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values of the patient
             ds = deidentify(source, patient, key)
+            if "PixelData" not in ds:
+                raise Refusal("truncated", "expected a film with its pixel data, found none")
             ds.save_as(buffer, enforce_file_format=True)
             return Deidentified(
                 data=buffer.getbuffer(),
@@ -162,7 +164,7 @@ def deidentified(data: bytes, patient: str, key: bytes) -> Deidentified:
                 columns=whole(ds, "Columns"),
                 spacing_mm=acquisition.spacing_mm(ds),
             )
-    except (InvalidObjectError, MemoryError):
+    except (Refusal, InvalidObjectError, MemoryError):
         raise
     except Exception as error:
         # The edge to a parser and hostile bytes: whatever they make it raise, there is no film.

@@ -9,9 +9,17 @@ from pydicom import dcmread
 from pydicom.datadict import DicomDictionary
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+)
 
+from models.refusal import Refusal
 from service.dicom.deidentify import (
     KEPT,
+    deidentified,
     deidentify,
     patient_key,
     pseudonym,
@@ -69,6 +77,32 @@ def test_the_picture_stays_as_it_is():
     assert out.PatientIdentityRemoved == "YES"
     assert out.DeidentificationMethodCodeSequence[0].CodeValue == "113100"
     assert out.StudyDate == ""
+
+
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
+)
+def test_a_film_keeps_its_transfer_syntax_and_its_pixels(syntax: UID):
+    ds = film(syntax=syntax)
+    made = deidentified(as_file(ds), WHO, KEY)
+    out = dcmread(io.BytesIO(made.data))
+    assert out.file_meta.TransferSyntaxUID == syntax
+    assert out.PixelData == ds.PixelData
+    assert (out.PatientID, made.view, made.rows, made.spacing_mm) == (WHO, "PA", 64, (0.2, 0.2))
+
+
+def test_a_value_in_a_form_that_its_tag_does_not_have_goes():
+    ds = film()
+    ds.add(DataElement("ViewCodeSequence", "OB", SECRET.encode() + b"\0"))
+    ds.add(DataElement("ImageType", "UT", SECRET))
+    assert SECRET.encode() in as_file(ds)
+    assert SECRET.encode() not in as_file(deidentify(ds, WHO, KEY))
+
+
+@pytest.mark.parametrize("size", [0, 140, 400, 900])
+def test_half_a_film_is_refused(size: int):
+    with pytest.raises(Refusal):
+        deidentified(as_file(film())[:size], WHO, KEY)
 
 
 def test_films_of_a_patient_stay_together_within_one_export_only():
