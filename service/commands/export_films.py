@@ -238,4 +238,4 @@ def _tell(count: int, export: Export, *, is_kept: bool) -> None:
         print("no film could be exported")
         return
     whose = "of the export secret" if is_kept else "made for this export alone"
-    print(f"{count} films -> {export.folder}; pseudonyms {whose}")
+    print(f"{count} films -> {export.folder}; pseudonyms {whose}. Research use only.")

@@ -148,11 +148,11 @@ def deidentified(data: bytes, patient: str, key: bytes) -> Deidentified:
     Refusal : it cannot be read, holds no pixels, or cannot be written again.
     InvalidObjectError : it says that identifying text is burned into its pixels.
     """
-    source = with_transfer_syntax(parse(data))
     buffer = io.BytesIO()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values of the patient
+            source = with_transfer_syntax(parse(data))
             ds = deidentify(source, patient, key)
             if "PixelData" not in ds:
                 raise Refusal("truncated", "expected a film with its pixel data, found none")
