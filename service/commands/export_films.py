@@ -119,6 +119,8 @@ def films_to(settings: Settings, folder: Path, *, reviewed: bool) -> int:
             rows = list(_rows(export, reviewed=reviewed))
             if rows:
                 export_table.write(folder / "films", rows, COLUMNS)
+            elif export.left_out:
+                (folder / "films").rmdir()
         except OSError as error:
             raise OutOfResourcesError(
                 f"expected a folder that can be written, found: {error.strerror}; the export in "

@@ -156,6 +156,16 @@ def test_without_films_nothing_is_written(export: Export, tmp_path: Path) -> Non
     assert not (tmp_path / "none").exists()
 
 
+def test_where_every_film_is_left_out_the_folder_can_be_used_again(
+    ward: Ward, export: Export, tmp_path: Path
+) -> None:
+    ds = film()
+    ds.BurnedInAnnotation = "YES"
+    take(ward, ds)
+    for _ in range(2):
+        assert export("films", tmp_path / "none") == 1
+
+
 def test_a_secret_that_others_can_read_or_guess_is_turned_down(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text(f"{SECRET}\n")
