@@ -112,16 +112,24 @@ def _service(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         keeping.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
     whole = "bring back what is whole, although objects are damaged or missing"
     commands.choices["restore"].add_argument("--incomplete", action="store_true", help=whole)
-    export = commands.add_parser("export", help="write what readers said, to train on")
-    export.add_argument("what", choices=("labels",))
-    export.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
-    export.add_argument("--pseudonyms", action="store_true", help="readers as numbers")
-    export.add_argument("--comments", action="store_true", help="readers' free text as well")
-    export.add_argument("--all", action="store_true", help="superseded reviews as well")
-    export.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
+    _exporting(commands)
     migrate = commands.add_parser("migrate", help="bring the index to the current schema")
     migrate.add_argument("--to", metavar="REVISION", help="back to an earlier schema")
     migrate.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
+
+
+def _exporting(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    export = commands.add_parser("export", help="write films, or what readers said, to train on")
+    whats = export.add_subparsers(dest="what", required=True, metavar="WHAT")
+    labels = whats.add_parser("labels", help="what readers said")
+    labels.add_argument("--pseudonyms", action="store_true", help="readers as numbers")
+    labels.add_argument("--comments", action="store_true", help="readers' free text as well")
+    labels.add_argument("--all", action="store_true", help="superseded reviews as well")
+    films = whats.add_parser("films", help="de-identified films")
+    films.add_argument("--reviewed", action="store_true", help="those with a review alone")
+    for what in (labels, films):
+        what.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
+        what.add_argument("--data-dir", type=Path, default=None, metavar="DIR")
 
 
 def _keeping(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -169,10 +177,17 @@ def _dispatch(options: argparse.Namespace) -> int:
 
 
 def _run_export(options: argparse.Namespace) -> int:
-    from service.commands import export, serve
+    from service.commands import serve
 
-    return export.labels_to(
-        serve.settings_from(options),
+    settings = serve.settings_from(options)
+    if options.what == "films":
+        from service.commands import export_films
+
+        return export_films.films_to(settings, options.output, reviewed=options.reviewed)
+    from service.commands import export_labels
+
+    return export_labels.labels_to(
+        settings,
         options.output,
         pseudonyms=options.pseudonyms,
         comments=options.comments,

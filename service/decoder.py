@@ -31,6 +31,7 @@ from service.decoding_process import (
 )
 from service.dicom import dicom_json
 from service.dicom.bulk_data import Frames
+from service.dicom.deidentify import Deidentified
 from service.errors import OutOfResourcesError
 
 PROCESSES = 2  # at once; more films wait their turn
@@ -122,6 +123,26 @@ class Decoder:
         OutOfResourcesError : as above.
         """
         return self._ask({"task": "value", "way": way}, data, self.timeout_s)[1].tobytes()
+
+    def deidentified(self, data: bytes, patient: str, key: bytes) -> Deidentified:
+        """A film that names nobody, as a DICOM file.
+
+        Raises
+        ------
+        Refusal : it cannot be read, or not written again, within the bounds.
+        InvalidObjectError : it says that identifying text is burned into its pixels.
+        OutOfResourcesError : as above.
+        """
+        question = {"task": "deidentified", "patient": patient, "key": key.hex()}
+        answer, found = self._ask(question, data, self.timeout_s)
+        spacing = answer["spacing_mm"]
+        return Deidentified(
+            data=found.data,
+            view=answer["view"],
+            rows=int(answer["rows"]),
+            columns=int(answer["columns"]),
+            spacing_mm=(float(spacing[0]), float(spacing[1])) if spacing else None,
+        )
 
     def warm(self) -> None:
         """Start a process ahead of the first film.

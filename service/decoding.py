@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from models.part10 import parse
 from models.radiograph import Radiograph, read_bytes
-from service.dicom import bulk_data, dicom_json
+from service.dicom import bulk_data, deidentify, dicom_json
 from service.dicom.bulk_data import Frames
+from service.dicom.deidentify import Deidentified
 
 
 class Decoding(Protocol):
@@ -38,6 +39,9 @@ class Decoding(Protocol):
 
     def value(self, data: bytes, way: str) -> bytes:
         """A binary value of a DICOM file: see `bulk_data.value`."""
+
+    def deidentified(self, data: bytes, patient: str, key: bytes) -> Deidentified:
+        """A film that names nobody: see `deidentify.deidentified`."""
 
 
 class InProcess:
@@ -62,3 +66,7 @@ class InProcess:
     def value(self, data: bytes, way: str) -> bytes:
         """A binary value of a DICOM file."""
         return bulk_data.value(data, way)
+
+    def deidentified(self, data: bytes, patient: str, key: bytes) -> Deidentified:
+        """A film that names nobody."""
+        return deidentify.deidentified(data, patient, key)

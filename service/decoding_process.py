@@ -26,7 +26,13 @@ from models.part10 import MAX_FILE_BYTES
 from models.radiograph import Radiograph
 from models.refusal import Refusal
 from service.decoding import InProcess
-from service.errors import CarinaError, NotFoundError, OutOfResourcesError, UsageError
+from service.errors import (
+    CarinaError,
+    InvalidObjectError,
+    NotFoundError,
+    OutOfResourcesError,
+    UsageError,
+)
 
 LONGEST_ANSWER = 1 << 20
 MOST_HEADER_BYTES = 16 << 20  # as DICOM JSON; the largest that people make have some 5 MB
@@ -266,15 +272,28 @@ def _value(data: bytes, question: Question) -> tuple[Answer, memoryview]:
     return {}, memoryview(InProcess().value(data, question["way"]))
 
 
+def _deidentified(data: bytes, question: Question) -> tuple[Answer, memoryview]:
+    key = bytes.fromhex(question["key"])
+    film = InProcess().deidentified(data, question["patient"], key)
+    told = {
+        "view": film.view,
+        "rows": film.rows,
+        "columns": film.columns,
+        "spacing_mm": film.spacing_mm,
+    }
+    return told, memoryview(film.data)
+
+
 _TASKS: Final[dict[str, Callable[[bytes, Question], tuple[Answer, memoryview]]]] = {
     "read": _read,
     "header": _header,
     "frames": _frames,
     "picture": _picture,
     "value": _value,
+    "deidentified": _deidentified,
 }
 ERRORS: Final[dict[str, type[CarinaError]]] = {
-    one.__name__: one for one in (NotFoundError, UsageError)
+    one.__name__: one for one in (InvalidObjectError, NotFoundError, UsageError)
 }
 
 
@@ -286,7 +305,7 @@ def _answer(question: Question, memory: int) -> Answer:
         _put(memory, found)
     except Refusal as refusal:
         return {"refused": refusal.code, "message": refusal.message}
-    except (NotFoundError, UsageError) as error:
+    except tuple(ERRORS.values()) as error:
         return {"error": type(error).__name__, "message": error.message}
     except MemoryError:
         message = "expected a film that can be decoded in the memory allowed, found a larger one"

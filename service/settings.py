@@ -105,6 +105,12 @@ class Settings(BaseSettings):
     session_secret: SecretStr | None = Field(
         None, description="signs sessions; empty: made once and kept under data_dir, mode 0600"
     )
+    export_secret: SecretStr | None = Field(
+        None, description="makes the pseudonyms of exports; empty: others in every export"
+    )
+    export_secret_file: Path | None = Field(
+        None, description="a file of mode 0600 that holds the export secret instead"
+    )
     secure_cookies: bool = Field(False, description="set behind HTTPS: cookies with Secure")
     max_request_mb: int = Field(256, ge=1, le=4096, description="largest HTTP request body, MB")
     time_zone: str = Field(

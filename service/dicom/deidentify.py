@@ -10,13 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import uuid
+import warnings
+from dataclasses import dataclass
 
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
-from models.tags import text
+from models import acquisition
+from models.part10 import parse, with_transfer_syntax
+from models.refusal import Refusal
+from models.tags import text, whole
 from service.errors import InvalidObjectError
 
 PROFILE = "113100"  # PS3.16 CID 7050: Basic Application Confidentiality Profile
@@ -112,14 +120,68 @@ _EMPTIED = (  # type 2: they must be there, and say nothing
 )
 
 
-def deidentify(source: Dataset, key: bytes) -> Dataset:
+@dataclass(frozen=True, slots=True)
+class Deidentified:
+    """A film that names nobody, as a DICOM file, and what a training asks first of it.
+
+    Parameters
+    ----------
+    view : "AP", "PA", ... as the film says; "" where it does not.
+    rows, columns : of the pixels.
+    spacing_mm : row, column; None where the film does not say.
+    """
+
+    data: bytes | memoryview
+    view: str
+    rows: int
+    columns: int
+    spacing_mm: tuple[float, float] | None
+
+
+def deidentified(data: bytes, patient: str, key: bytes) -> Deidentified:
+    """A DICOM file of a film without anything that names somebody: see `deidentify`.
+
+    Reads a whole data set from the network: only a `service.decoding_process` calls it.
+
+    Raises
+    ------
+    Refusal : it cannot be read, holds no pixels, or cannot be written again.
+    InvalidObjectError : it says that identifying text is burned into its pixels.
+    """
+    buffer = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values of the patient
+            source = with_transfer_syntax(parse(data))
+            ds = deidentify(source, patient, key)
+            if "PixelData" not in ds:
+                raise Refusal("truncated", "expected a film with its pixel data, found none")
+            ds.save_as(buffer, enforce_file_format=True)
+            return Deidentified(
+                data=buffer.getbuffer(),
+                view=acquisition.view(source),
+                rows=whole(ds, "Rows"),
+                columns=whole(ds, "Columns"),
+                spacing_mm=acquisition.spacing_mm(ds),
+            )
+    except (Refusal, InvalidObjectError, MemoryError):
+        raise
+    except Exception as error:
+        # The edge to a parser and hostile bytes: whatever they make it raise, there is no film.
+        raise Refusal(
+            "undecodable", f"expected a film that can be written, found {type(error).__name__}"
+        ) from error
+
+
+def deidentify(source: Dataset, patient: str, key: bytes) -> Dataset:
     """Give a film without anything that names the patient, the staff, the place or the time.
 
     Parameters
     ----------
     source : a film with its pixel data; it is not changed.
-    key : secret of one export. The same key gives the same pseudonyms, so that a patient's films
-        stay together; without it they cannot be traced back or matched to another export.
+    patient : the pseudonym of the patient: the film's own identifier may be an old one.
+    key : secret of the UIDs. The same key gives the same UIDs, so that the films of a study stay
+        together; without it they cannot be traced back or matched to another export.
 
     Raises
     ------
@@ -136,7 +198,7 @@ def deidentify(source: Dataset, key: bytes) -> Dataset:
             setattr(ds, keyword, pseudonymous_uid(text(source, keyword), key))
     for keyword in _EMPTIED:
         setattr(ds, keyword, "")
-    ds.PatientID = pseudonym(text(source, "PatientID"), key)
+    ds.PatientID = patient
     ds.PatientIdentityRemoved = "YES"
     ds.LongitudinalTemporalInformationModified = "REMOVED"
     ds.DeidentificationMethod = "Carina: PS3.15 basic profile, all not listed removed"
@@ -149,8 +211,13 @@ def deidentify(source: Dataset, key: bytes) -> Dataset:
 
 
 def pseudonym(patient_id: str, key: bytes) -> str:
-    """A patient's identifier within one export."""
+    """A patient's identifier in the exports of one key."""
     return f"ANON-{_digest('patient', patient_id, key).hex()[:16].upper()}"
+
+
+def patient_key(patient_id: str, key: bytes) -> bytes:
+    """The key of one patient's UIDs: a process that reads their films need know no other."""
+    return _digest("key", patient_id, key)
 
 
 def pseudonymous_uid(original: str, key: bytes) -> UID:
@@ -161,13 +228,20 @@ def pseudonymous_uid(original: str, key: bytes) -> UID:
 def _kept(source: Dataset) -> Dataset:
     ds = Dataset()
     for element in source:
-        if element.keyword not in KEPT:
+        if element.keyword not in KEPT or not _is_what_it_says(element):
             continue
         if element.VR == "SQ":
             setattr(ds, element.keyword, Sequence(_kept(item) for item in element.value))
         else:
             ds[element.tag] = element
     return ds
+
+
+def _is_what_it_says(element: DataElement) -> bool:
+    """Whether a value has the form of its tag: bytes of another one may hold anything."""
+    if element.keyword == "PixelData":
+        return isinstance(element.value, bytes)
+    return element.VR in dictionary_VR(element.tag).split(" or ")
 
 
 def _profile_code() -> Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from service.records import Review, StudyResult
@@ -15,7 +15,8 @@ REVIEW_COLUMNS: dict[str, str] = {
     "review_id": "identifier of the review",
     "study_uid_sha256": "SHA-256 of StudyInstanceUID, hexadecimal",
     "sop_instance_uid_sha256": "SHA-256 of SOPInstanceUID of the film, hexadecimal",
-    "patient": "number of the patient: the same for all reviews of one patient in this export",
+    "patient": "the same for all reviews of one patient in this export: a number, or with "
+    "CARINA_EXPORT_SECRET the pseudonym that the films have",
     "reader": "user name, or with --pseudonyms a number in this export",
     "reviewed_at": "when, ISO 8601, UTC",
     "in_force": "false where a later review of the same reader and study supersedes it",
@@ -65,6 +66,7 @@ def review_rows(
     *,
     pseudonyms: bool,
     comments: bool,
+    patient: Callable[[str], str] | None = None,
 ) -> list[dict[str, Cell]]:
     """One row a review, columns as in `REVIEW_COLUMNS`.
 
@@ -72,8 +74,9 @@ def review_rows(
     ----------
     reviews : all that were ever kept, in their order: patients and readers are numbered by it.
     results : by `result_id`.
+    patient : gives the pseudonym of a patient; None for numbers.
     """
-    patients, readers = Numbers("patient-"), Numbers("reader-")
+    patients, readers = patient or Numbers("patient-"), Numbers("reader-")
     rows = []
     for one in reviews:
         result = results[one.result_id]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
-import pandas as pd
-
 from service import app
-from service.errors import UsageError
+from service.commands import export_secret, export_table
+from service.dicom.deidentify import pseudonym
 from service.records import AuditEvent, Review, StudyResult
 from service.review import labels, mask
 from service.settings import Settings
@@ -24,17 +24,23 @@ def labels_to(
 
     Raises
     ------
-    UsageError : the folder holds files already.
+    UsageError : the folder holds files already, or the export secret cannot be used.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"expected a new or empty folder, found files in {folder}: name another")
+    export_table.insist_on_empty(folder)
+    key = export_secret.given(settings)
     objects = open_objects(
         settings.object_store_url, settings.object_store_endpoint, settings.data_dir / "objects"
     )
     with closing(app.open_index(settings)) as index:
         every = index.reviews(superseded=True)
         results = {name: index.result(name) for name in {one.result_id for one in every}}
-        rows = labels.review_rows(every, results, pseudonyms=pseudonyms, comments=comments)
+        rows = labels.review_rows(
+            every,
+            results,
+            pseudonyms=pseudonyms,
+            comments=comments,
+            patient=partial(pseudonym, key=key) if key else None,
+        )
         chosen = [
             (one, row)
             for one, row in zip(every, rows, strict=True)
@@ -48,9 +54,8 @@ def labels_to(
         masks = [
             row for one, _ in chosen for row in _masks(objects, one, results[one.result_id], folder)
         ]
-    _write(folder / "reviews", [row for _, row in chosen], labels.REVIEW_COLUMNS)
-    _write(folder / "masks", masks, labels.MASK_COLUMNS)
-    _describe(folder)
+    export_table.write(folder / "reviews", [row for _, row in chosen], labels.REVIEW_COLUMNS)
+    export_table.write(folder / "masks", masks, labels.MASK_COLUMNS)
     print(f"{len(chosen)} reviews, {len(masks)} masks -> {folder}")
     return 0
 
@@ -82,20 +87,6 @@ def _masks(
             }
         )
     return rows
-
-
-def _write(path: Path, rows: list[dict[str, labels.Cell]], columns: dict[str, str]) -> None:
-    """One table as CSV and as Parquet."""
-    table = pd.DataFrame(rows, columns=list(columns))
-    table.to_csv(path.with_suffix(".csv"), index=False)
-    table.to_parquet(path.with_suffix(".parquet"), index=False)
-
-
-def _describe(folder: Path) -> None:
-    """What each column means, in the form of BIDS: a JSON beside each table."""
-    for name, columns in (("reviews", labels.REVIEW_COLUMNS), ("masks", labels.MASK_COLUMNS)):
-        said = {column: {"Description": words} for column, words in columns.items()}
-        (folder / f"{name}.json").write_text(json.dumps(said, indent=2), encoding="utf-8")
 
 
 def _audit(index: Index, patients: set[str], count: int) -> None:
