@@ -33,7 +33,17 @@ from service.jobs.places import Places, held_places, open_places
 from service.jobs.priority import give_way
 from service.jobs.priors import Puller
 from service.jobs.queue_log import hear_dbos
-from service.jobs.queues import DELIVERIES, PRIORS, RISKS, STUDIES, TICKS, TO_COME, Queues, digest
+from service.jobs.queues import (
+    DELIVERIES,
+    LASTING,
+    PRIORS,
+    RISKS,
+    STUDIES,
+    TICKS,
+    TO_COME,
+    Queues,
+    digest,
+)
 from service.jobs.recovery import Recovery
 from service.jobs.risk import RiskModels, default_risk_models, fill_course, run_risk
 from service.jobs.watch import Watch
@@ -278,7 +288,7 @@ class Engine:
         """Tell the queues and the workers as they are now, whichever process they are in."""
         places = held_places(self.settings.jobs_url, self.settings.data_dir)
         with self.queues.asked() as queue:
-            return roll.crew(queue, places, (STUDIES, RISKS, DELIVERIES), TO_COME)
+            return roll.crew(queue, places, LASTING, TO_COME)
 
     def now(self) -> datetime:
         """The present moment by the clock of this engine."""

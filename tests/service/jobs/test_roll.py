@@ -14,6 +14,7 @@ from dbos import DBOSClient, WorkflowStatus
 
 from models.radiograph import Radiograph
 from service.context import Services
+from service.dashboard.operations import QUEUES
 from service.jobs import roll
 from service.jobs.engine import Engine
 from service.jobs.places import Place
@@ -105,7 +106,9 @@ def test_a_failed_study_is_judged_again_by_the_worker_that_the_crew_names(
         (worker,) = engine.crew().workers
         assert worker.living
         assert "carina_study" in {one.name for one in worker.work}
-        assert engine.crew().queues[0].running == 1
+        queues = engine.crew().queues
+        assert [one.name for one in queues] == list(QUEUES)
+        assert queues[0].running == 1
         go_on.set()
         until(lambda: ward.index.failures() == ())
         assert [one.status for one in ward.index.results(study)] == ["failed", "ok"]
