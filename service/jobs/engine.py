@@ -26,7 +26,16 @@ from service.dicom.ingest import Ingest
 from service.dicom.pacs import Pacs
 from service.errors import NotFoundError, OutOfResourcesError
 from service.installation import Crew
-from service.jobs import commitment, delivery, embedded, pipeline, priors, roll, workflows
+from service.jobs import (
+    commitment,
+    delivery,
+    embedded,
+    neighbours,
+    pipeline,
+    priors,
+    roll,
+    workflows,
+)
 from service.jobs.delivery import Outbox, default_outbox
 from service.jobs.pipeline import Models, default_models
 from service.jobs.places import Places, held_places, open_places
@@ -315,7 +324,7 @@ class Engine:
         self.risk_due(study.patient_id)
         # This study as well: its prior may have come into force while it was judged.
         own = self.index.current_result(study_uid)
-        for result in (own, pipeline.next_study(self.index, study)):
+        for result in (own, neighbours.next_study(self.index, study)):
             if result is not None:
                 self._judge_again_if_due(result, kept)
         job = EnqueueOptions(
@@ -386,7 +395,7 @@ class Engine:
             study = self.index.study(result.study_uid)
         except NotFoundError:  # deleted since it was looked up
             return
-        prior = pipeline.newest_prior(self.index, study)
+        prior = neighbours.newest_prior(self.index, study)
         if not pipeline.is_up_to_date(result, study, prior):
             self._enqueue_study(study.study_uid, f"after-{kept}")
 

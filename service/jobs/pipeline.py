@@ -20,7 +20,7 @@ from models.structures.anatomy import STRUCTURES
 from service import metrics
 from service.change import change_finding
 from service.errors import NotFoundError, OutOfResourcesError
-from service.jobs import artifacts
+from service.jobs import artifacts, neighbours
 from service.jobs.artifacts import Artifact, Polylines
 from service.records import (
     OWN_SOURCE,
@@ -135,7 +135,7 @@ def run_study(
         instances = films_of(index.instances(study_uid))
         if not instances:
             return None
-        prior = newest_prior(index, study)
+        prior = neighbours.newest_prior(index, study)
         current = index.current_result(study_uid)
         if current is not None and is_up_to_date(current, study, prior):
             return current
@@ -213,43 +213,6 @@ def films_of(instances: Sequence[Instance]) -> tuple[Instance, ...]:
     """
     films = [i for i in instances if i.sop_class_uid in SCORED_CLASSES and i.source != OWN_SOURCE]
     return tuple(sorted(films, key=lambda i: i.sop_class_uid == FOR_PROCESSING))
-
-
-def priors(index: Index, study: Study) -> tuple[StudyResult, ...]:
-    """The results in force of the earlier studies of the patient that could be scored."""
-    return tuple(result for _, result in _neighbours(index, study, earlier=True))
-
-
-def newest_prior(index: Index, study: Study) -> StudyResult | None:
-    """The result in force of the newest earlier study of the patient that could be scored."""
-    return max(_neighbours(index, study, earlier=True), default=(None, None))[1]
-
-
-def next_study(index: Index, study: Study) -> StudyResult | None:
-    """The result in force of the next later study of the patient: it compares with this one."""
-    return min(_neighbours(index, study, earlier=False), default=(None, None))[1]
-
-
-Moment = tuple[datetime, datetime, str]
-
-
-def _moment(study: Study) -> Moment:
-    """What orders studies: when they were taken; some films only tell the day."""
-    return study.acquired_at or study.received_at, study.received_at, study.study_uid
-
-
-def _neighbours(index: Index, study: Study, *, earlier: bool) -> list[tuple[Moment, StudyResult]]:
-    """Scored studies of the patient before (or after) this one, with their moments."""
-    here = _moment(study)
-    found = []
-    for result in index.patient_results(study.patient_id):
-        other = _study(index, result.study_uid) if result.status == "ok" else None
-        if other is None:  # deleted since it was listed
-            continue
-        there = _moment(other)
-        if there < here if earlier else there > here:
-            found.append((there, result))
-    return found
 
 
 def is_up_to_date(result: StudyResult, study: Study, prior: StudyResult | None) -> bool:

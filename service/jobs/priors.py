@@ -39,7 +39,7 @@ from service.errors import (
     TooLargeError,
     UsageError,
 )
-from service.jobs import pipeline
+from service.jobs import neighbours
 from service.jobs.pipeline import log_failure
 from service.records import Study, StudyResult
 from service.settings import Settings
@@ -236,7 +236,7 @@ def _accepted(study_uid: str, index: Index) -> Study | None:
 
 def _known(study: Study, index: Index) -> frozenset[str]:
     """The earlier studies of the patient that were scored."""
-    return frozenset(one.study_uid for one in pipeline.priors(index, study))
+    return frozenset(one.study_uid for one in neighbours.priors(index, study))
 
 
 def _question(study: Study, index: Index, descriptions: Descriptions, days: int) -> Question:

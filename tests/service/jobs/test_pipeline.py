@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from models.refusal import REFUSAL_CODES, Refusal
 from models.structures.anatomy import STRUCTURES
 from models.structures.predict import Structures
 from service.errors import OutOfResourcesError
-from service.jobs import pipeline
+from service.jobs import neighbours, pipeline
 from service.jobs.artifacts import unpack_structures
 from service.jobs.pipeline import Models, run_study
 from service.records import AuditEvent, StudyResult
@@ -225,45 +225,34 @@ def test_running_again_changes_nothing(ward: Ward) -> None:
     assert len(ward.index.results(study)) == 1
 
 
-def test_a_run_that_is_overtaken_gives_the_result_in_force(ward: Ward) -> None:
-    def overtaken(radiograph: Radiograph, structures: Structures) -> Any:
+def overtaken(ward: Ward, study: str, work: Callable[..., Any]) -> tuple[Any, list[StudyResult]]:
+    """A step amid which another run judges the study, once; and where that run's result is put."""
+    others: list[StudyResult] = []
+
+    def step(*arguments: Any) -> Any:
         if not others:
             others.append(run(ward, study))
-        return SMALL.score(radiograph, structures)
+        return work(*arguments)
 
+    return step, others
+
+
+def test_a_run_that_is_overtaken_gives_the_result_in_force(ward: Ward) -> None:
     study = ward.take(film())
-    others: list[StudyResult] = []
-    assert [run(ward, study, replace(SMALL, score=overtaken))] == others
+    score, others = overtaken(ward, study, SMALL.score)
+    assert [run(ward, study, replace(SMALL, score=score))] == others
     assert len(ward.index.results(study)) == 1
 
 
 def test_a_run_that_is_overtaken_leaves_no_pictures_behind(ward: Ward) -> None:
-    def overtaken(radiograph: Radiograph, structures: Structures) -> Any:
-        if not others:
-            others.append(run(ward, study))
-        return SMALL.score(radiograph, structures)
-
     study = ward.take(film())
-    others: list[StudyResult] = []
-    run(ward, study, replace(SMALL, score=overtaken))
-    spoken_of = {key for key, _ in ward.index.object_keys()}
-    assert spoken_of == ward.kept()
+    score, _ = overtaken(ward, study, SMALL.score)
+    run(ward, study, replace(SMALL, score=score))
+    assert {key for key, _ in ward.index.object_keys()} == ward.kept()
     ward.take(film(study_uid=study, view="LL"))
-    others.clear()
-    repeated = run(ward, study, replace(SMALL, read=overtaken_reading(ward, study)))
+    read, _ = overtaken(ward, study, SMALL.read)
+    repeated = run(ward, study, replace(SMALL, read=read))
     assert set(repeated.artifacts.values()) <= ward.kept()
-
-
-def overtaken_reading(ward: Ward, study: str) -> Any:
-    """Reads a film while another run judges the study."""
-    others: list[StudyResult] = []
-
-    def read(data: bytes) -> Radiograph:
-        if not others:
-            others.append(run(ward, study))
-        return SMALL.read(data)
-
-    return read
 
 
 def test_a_neighbour_that_is_deleted_amid_the_look_is_no_prior(ward: Ward) -> None:
@@ -280,7 +269,7 @@ def test_a_neighbour_that_is_deleted_amid_the_look_is_no_prior(ward: Ward) -> No
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ward.index, "patient_results", deleted_meanwhile)
-        assert pipeline.newest_prior(ward.index, known) is None
+        assert neighbours.newest_prior(ward.index, known) is None
 
 
 def two_days(ward: Ward) -> tuple[Dataset, Dataset]:
@@ -375,7 +364,7 @@ def test_a_prior_that_comes_late_amends_the_later_study(ward: Ward) -> None:
     alone = run(ward, after.StudyInstanceUID)
     assert alone.change is None
     run(ward, before.StudyInstanceUID)
-    later = pipeline.next_study(ward.index, ward.index.study(before.StudyInstanceUID))
+    later = neighbours.next_study(ward.index, ward.index.study(before.StudyInstanceUID))
     assert later == alone
     amended = run(ward, after.StudyInstanceUID)
     assert amended.supersedes == alone.result_id
